@@ -1,0 +1,245 @@
+"""Items, creatives and exposures in the store.
+
+Every function takes the connection of a transaction of `Store`.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, and_, func, select, update
+
+from creativepair.errors import StateError
+from creativepair.records import Creative, Exposure, Item
+from creativepair.store.tables import (
+    creatives,
+    exposures,
+    ingested_files,
+    item_revisions,
+    items,
+)
+
+_SHOWN_OFFENDERS = 20
+_CHUNK = 500
+
+
+def put_items(connection: Connection, new: Sequence[Item], *, now: datetime) -> int:
+    """Add items; an item whose title, category or queries changed gets a new revision.
+
+    Returns:
+        How many items were added or changed.
+    """
+    known = {item.item_id: item for item in list_items(connection, [i.item_id for i in new])}
+    changed = 0
+    for item in new:
+        before = known.get(item.item_id)
+        if before and _content(before) == _content(item):
+            continue
+        revision = before.revision + 1 if before else 1
+        row = item.model_dump() | {"queries": list(item.queries), "revision": revision}
+        connection.execute(item_revisions.insert().values(**row, created_at=now))
+        if before:
+            connection.execute(
+                update(items).where(items.c.item_id == item.item_id).values(revision=revision)
+            )
+        else:
+            connection.execute(items.insert().values(item_id=item.item_id, revision=1))
+        known[item.item_id] = item.model_copy(update={"revision": revision})
+        changed += 1
+    return changed
+
+
+def list_items(connection: Connection, item_ids: Sequence[str] | None = None) -> list[Item]:
+    """List items at their current revision, by id; all of them when no ids are given."""
+    query = (
+        select(item_revisions)
+        .join(
+            items,
+            and_(
+                items.c.item_id == item_revisions.c.item_id,
+                items.c.revision == item_revisions.c.revision,
+            ),
+        )
+        .order_by(item_revisions.c.item_id)
+    )
+    if item_ids is None:
+        return [_item(row) for row in connection.execute(query)]
+    return [
+        _item(row)
+        for chunk in _chunks(item_ids)
+        for row in connection.execute(query.where(items.c.item_id.in_(chunk)))
+    ]
+
+
+def get_item(connection: Connection, item_id: str, revision: int) -> Item | None:
+    """Return an item at one revision."""
+    query = select(item_revisions).where(
+        item_revisions.c.item_id == item_id, item_revisions.c.revision == revision
+    )
+    row = connection.execute(query).one_or_none()
+    return _item(row) if row else None
+
+
+def put_creatives(connection: Connection, new: Sequence[Creative], *, replace: bool = False) -> int:
+    """Add creatives; the same creative again is no change.
+
+    Returns:
+        How many creatives were added or replaced.
+
+    Raises:
+        StateError: when a known creative comes with another image and `replace` is not set.
+    """
+    known = {
+        (c.item_id, c.creative_id): c
+        for c in list_creatives(connection, sorted({c.item_id for c in new}))
+    }
+    fresh = [c for c in new if known.get((c.item_id, c.creative_id)) != c]
+    clashing = [c for c in fresh if (c.item_id, c.creative_id) in known]
+    if clashing and not replace:
+        names = ", ".join(f"{c.item_id}/{c.creative_id}" for c in clashing[:_SHOWN_OFFENDERS])
+        raise StateError(
+            f"{len(clashing)} known creatives come with other content: {names}",
+            hint="Give changed images new ids, or pass --replace.",
+        )
+    for creative in clashing:
+        connection.execute(
+            update(creatives)
+            .where(
+                creatives.c.item_id == creative.item_id,
+                creatives.c.creative_id == creative.creative_id,
+            )
+            .values(**creative.model_dump())
+        )
+    added = [c for c in fresh if (c.item_id, c.creative_id) not in known]
+    _insert(connection, creatives, [c.model_dump() for c in added])
+    return len(fresh)
+
+
+def list_creatives(connection: Connection, item_ids: Sequence[str] | None = None) -> list[Creative]:
+    """List creatives by item and id; all of them when no items are given."""
+    query = select(creatives).order_by(creatives.c.item_id, creatives.c.creative_id)
+    if item_ids is None:
+        return [Creative.model_validate(row._asdict()) for row in connection.execute(query)]
+    return [
+        Creative.model_validate(row._asdict())
+        for chunk in _chunks(item_ids)
+        for row in connection.execute(query.where(creatives.c.item_id.in_(chunk)))
+    ]
+
+
+def get_creative(connection: Connection, item_id: str, creative_id: str) -> Creative:
+    """Return one creative that is known to exist."""
+    query = select(creatives).where(
+        creatives.c.item_id == item_id, creatives.c.creative_id == creative_id
+    )
+    return Creative.model_validate(connection.execute(query).one()._asdict())
+
+
+def put_exposures(connection: Connection, new: Sequence[Exposure], *, replace: bool = False) -> int:
+    """Add exposures; the same counts under the same key again are no change.
+
+    Returns:
+        How many rows were added or replaced.
+
+    Raises:
+        StateError: when known keys come with other numbers and `replace` is not set; lists the
+            first twenty.
+    """
+    known = {_key(e): e for e in list_exposures(connection, sorted({e.item_id for e in new}))}
+    fresh = [e for e in new if known.get(_key(e)) != e]
+    clashing = [e for e in fresh if _key(e) in known]
+    if clashing and not replace:
+        lines = "; ".join(
+            f"{'/'.join(_key(e)).rstrip('/')}: {known[_key(e)].clicks} of "
+            f"{known[_key(e)].impressions} known, {e.clicks} of {e.impressions} given"
+            for e in clashing[:_SHOWN_OFFENDERS]
+        )
+        raise StateError(
+            f"{len(clashing)} known exposures come with other numbers: {lines}",
+            hint="Cumulative logs overlap: give each file its own days, or pass --replace.",
+        )
+    for exposure in clashing:
+        row = exposure.model_dump()
+        match = and_(*(c == row[c.name] for c in exposures.primary_key.columns))
+        connection.execute(update(exposures).where(match).values(**row))
+    added = [e.model_dump() for e in fresh if _key(e) not in known]
+    _insert(connection, exposures, added)
+    return len(fresh)
+
+
+def list_exposures(connection: Connection, item_ids: Sequence[str] | None = None) -> list[Exposure]:
+    """List exposures; all of them when no items are given."""
+    if item_ids is None:
+        return [_exposure(row) for row in connection.execute(select(exposures))]
+    return [
+        _exposure(row)
+        for chunk in _chunks(item_ids)
+        for row in connection.execute(select(exposures).where(exposures.c.item_id.in_(chunk)))
+    ]
+
+
+def is_ingested(connection: Connection, sha256: str, kind: str) -> bool:
+    """Whether a file with these bytes was ingested before as this kind."""
+    query = select(ingested_files.c.sha256).where(
+        ingested_files.c.sha256 == sha256, ingested_files.c.kind == kind
+    )
+    return connection.execute(query).first() is not None
+
+
+def put_ingested_file(
+    connection: Connection, *, sha256: str, kind: str, name: str, num_rows: int, now: datetime
+) -> None:
+    """Remember a file by its bytes."""
+    if not is_ingested(connection, sha256, kind):
+        connection.execute(
+            ingested_files.insert().values(
+                sha256=sha256, kind=kind, name=name, num_rows=num_rows, ingested_at=now
+            )
+        )
+
+
+def list_ingested_files(connection: Connection) -> list[dict[str, Any]]:
+    """List the files that were read, oldest first: the lineage of the exposures."""
+    query = select(ingested_files).order_by(ingested_files.c.ingested_at, ingested_files.c.sha256)
+    return [row._asdict() for row in connection.execute(query)]
+
+
+def count_rows(connection: Connection, table: Table) -> int:
+    """Count the rows of a table."""
+    return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(table.insert(), rows)
+
+
+def _content(item: Item) -> tuple[object, ...]:
+    return item.title, item.category, item.queries
+
+
+def _item(row: Row[Any]) -> Item:
+    values = row._asdict()
+    values.pop("created_at")
+    return Item.model_validate(values)
+
+
+def _exposure(row: Row[Any]) -> Exposure:
+    return Exposure.model_construct(**row._asdict())
+
+
+def _key(exposure: Exposure) -> tuple[str, str, str, str, str]:
+    return (
+        exposure.item_id,
+        exposure.creative_id,
+        exposure.source,
+        exposure.stratum,
+        exposure.period,
+    )
+
+
+def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    """Split ids into lists that fit one statement's bound parameters."""
+    listed = list(values)
+    for start in range(0, len(listed), _CHUNK):
+        yield listed[start : start + _CHUNK]

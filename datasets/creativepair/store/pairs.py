@@ -1,0 +1,211 @@
+"""Pairs, CTR evidence and drafts in the store.
+
+Every function takes the connection of a transaction of `Store`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
+
+from creativepair.errors import NotFoundError
+from creativepair.records import Draft, Evidence, Pair, PairStatus, Step
+from creativepair.store.tables import (
+    drafts,
+    evidence,
+    evidence_builds,
+    items,
+    judgement_events,
+    pairs,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPair:
+    """A pair with its newest evidence and draft, where there are any."""
+
+    pair: Pair
+    evidence: Evidence | None
+    draft: Draft | None
+
+
+def next_evidence_version(connection: Connection) -> int:
+    """Return the number of the build to come; builds count from 1."""
+    newest = connection.execute(select(func.max(evidence_builds.c.version))).scalar()
+    return (newest or 0) + 1
+
+
+def save_build(
+    connection: Connection,
+    *,
+    version: int,
+    pairs_built: Sequence[Pair],
+    evidence_built: Sequence[Evidence],
+    settings: dict[str, Any],
+    summary: dict[str, Any],
+    now: datetime,
+) -> int:
+    """Save one build of evidence and pairs; evidence of earlier builds stays as it was.
+
+    A pair that was judged and is no candidate any more becomes stale, not excluded.
+
+    Returns:
+        How many judged pairs became stale.
+    """
+    connection.execute(
+        insert(evidence_builds).values(
+            version=version, settings=settings, summary=summary, built_at=now
+        )
+    )
+    known = set(connection.execute(select(pairs.c.pair_id)).scalars())
+    judged = set(connection.execute(select(judgement_events.c.pair_id).distinct()).scalars())
+    num_stale = 0
+    added = []
+    for pair in pairs_built:
+        row = pair.model_dump(mode="json")
+        if pair.status is PairStatus.EXCLUDED and pair.pair_id in judged:
+            row["status"] = PairStatus.STALE.value
+            num_stale += 1
+        if pair.pair_id in known:
+            change = {"status": row["status"], "reject_reason": row["reject_reason"]}
+            connection.execute(update(pairs).where(pairs.c.pair_id == pair.pair_id).values(change))
+        else:
+            added.append(row)
+    if added:
+        connection.execute(insert(pairs), added)
+    if evidence_built:
+        connection.execute(insert(evidence), [row.model_dump() for row in evidence_built])
+    return num_stale
+
+
+def get_pair(connection: Connection, pair_id: str) -> Pair:
+    """Return one pair.
+
+    Raises:
+        NotFoundError: when there is no such pair.
+    """
+    row = connection.execute(select(pairs).where(pairs.c.pair_id == pair_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"no pair {pair_id!r}", hint="List them: creativepair pairs list.")
+    return Pair.model_validate(row._asdict())
+
+
+def get_evidence(connection: Connection, pair_id: str, version: int | None) -> Evidence | None:
+    """Return the evidence of a pair in one build; None where it has none."""
+    if version is None:
+        return None
+    query = select(evidence).where(evidence.c.pair_id == pair_id, evidence.c.version == version)
+    row = connection.execute(query).one_or_none()
+    return Evidence.model_validate(row._asdict()) if row else None
+
+
+def newest_evidence_version(connection: Connection, pair_id: str) -> int | None:
+    """Return the newest build that holds evidence of a pair."""
+    query = select(func.max(evidence.c.version)).where(evidence.c.pair_id == pair_id)
+    return connection.execute(query).scalar()
+
+
+def list_evidence_builds(connection: Connection) -> list[dict[str, Any]]:
+    """List the builds, oldest first, with their settings and summaries."""
+    query = select(evidence_builds).order_by(evidence_builds.c.version)
+    return [row._asdict() for row in connection.execute(query)]
+
+
+def iterate_pairs(connection: Connection, status: PairStatus | None = None) -> Iterator[KnownPair]:
+    """Go through pairs by id, each with its newest evidence and draft."""
+    newest = (
+        select(evidence.c.pair_id, func.max(evidence.c.version).label("version"))
+        .group_by(evidence.c.pair_id)
+        .subquery()
+    )
+    query = (
+        select(*pairs.c, *_labelled(evidence, "e_"))
+        .outerjoin(newest, newest.c.pair_id == pairs.c.pair_id)
+        .outerjoin(
+            evidence,
+            and_(evidence.c.pair_id == newest.c.pair_id, evidence.c.version == newest.c.version),
+        )
+        .order_by(pairs.c.pair_id)
+    )
+    if status is not None:
+        query = query.where(pairs.c.status == status.value)
+    drafted = _newest_drafts(connection)
+    for row in connection.execute(query):
+        values = row._asdict()
+        found = {k[2:]: values.pop(k) for k in list(values) if k.startswith("e_")}
+        yield KnownPair(
+            pair=Pair.model_validate(values),
+            evidence=Evidence.model_validate(found) if found["pair_id"] else None,
+            draft=drafted.get(values["pair_id"]),
+        )
+
+
+def add_drafts(connection: Connection, new: Sequence[Draft], *, now: datetime) -> None:
+    """Add drafts; a pair holds one draft per model version and item revision."""
+    rows = [d.model_dump() | {"chain": d.chain.model_dump(), "created_at": now} for d in new]
+    if rows:
+        connection.execute(insert(drafts), rows)
+
+
+def pairs_without_draft(connection: Connection, model_version: str) -> list[Pair]:
+    """List candidates that this model version has not drafted at their item's revision."""
+    drafted = select(drafts.c.draft_id).where(
+        drafts.c.pair_id == pairs.c.pair_id,
+        drafts.c.model_version == model_version,
+        drafts.c.item_revision == items.c.revision,
+    )
+    query = (
+        select(pairs)
+        .join(items, items.c.item_id == pairs.c.item_id)
+        .where(pairs.c.status == PairStatus.CANDIDATE.value, ~drafted.exists())
+        .order_by(pairs.c.item_id, pairs.c.pair_id)
+    )
+    return [Pair.model_validate(row._asdict()) for row in connection.execute(query)]
+
+
+def get_draft(connection: Connection, draft_id: str) -> Draft:
+    """Return one draft that is known to exist."""
+    return _draft(connection.execute(select(drafts).where(drafts.c.draft_id == draft_id)).one())
+
+
+def newest_draft(connection: Connection, pair_id: str, item_revision: int) -> Draft | None:
+    """Return the newest draft of a pair that saw this revision of its item."""
+    query = _by_age(select(drafts)).where(
+        drafts.c.pair_id == pair_id, drafts.c.item_revision == item_revision
+    )
+    row = connection.execute(query.limit(1)).one_or_none()
+    return _draft(row) if row else None
+
+
+def count_pairs(connection: Connection) -> dict[str, int]:
+    """Count pairs by status."""
+    query = select(pairs.c.status, func.count()).group_by(pairs.c.status)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def judged_pair_ids(connection: Connection) -> set[str]:
+    """Return the pairs on which anybody gave a final."""
+    query = select(judgement_events.c.pair_id).where(judgement_events.c.step == Step.FINAL.value)
+    return set(connection.execute(query.distinct()).scalars())
+
+
+def _newest_drafts(connection: Connection) -> dict[str, Draft]:
+    rows = connection.execute(_by_age(select(drafts), newest_first=False))
+    return {row.pair_id: _draft(row) for row in rows}
+
+
+def _by_age(query: Select[Any], *, newest_first: bool = True) -> Select[Any]:
+    keys = (drafts.c.created_at, drafts.c.draft_id)
+    return query.order_by(*(key.desc() if newest_first else key for key in keys))
+
+
+def _labelled(table: Any, prefix: str) -> list[Any]:  # noqa: ANN401 (labels have no public type)
+    return [column.label(prefix + column.name) for column in table.c]
+
+
+def _draft(row: Row[Any]) -> Draft:
+    values = row._asdict()
+    values.pop("created_at")
+    return Draft.model_validate(values)

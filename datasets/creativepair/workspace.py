@@ -1,0 +1,148 @@
+"""A workspace: the folder that holds the settings, the store, the blobs and the releases."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from creativepair.blobs import BlobStore
+from creativepair.errors import InputError, NotFoundError, StateError
+from creativepair.protocol import CURRENT_VERSION, Protocol, load_protocol, read_protocol
+
+SETTINGS_FILE = "creativepair.toml"
+WORKSPACE_VARIABLE = "CREATIVEPAIR_WORKSPACE"
+DATABASE_VARIABLE = "CREATIVEPAIR_DATABASE_URL"
+BLOB_VARIABLE = "CREATIVEPAIR_BLOB_URL"
+
+
+class Settings(BaseModel):
+    """What `creativepair.toml` may say.
+
+    Attributes:
+        name: shown on the desk and in dataset cards.
+        protocol: a version that ships with the package, or a `.toml` file of the workspace.
+        seed: of every random draw that concerns people (side order).
+        timezone: of times in logs that name none; None refuses such logs.
+        synthetic: whether the workspace holds creatives drawn by this project.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    protocol: str = CURRENT_VERSION
+    seed: int = 0
+    timezone: str | None = None
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An existing workspace; make one with `create_workspace`, find one with `find_workspace`."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL of the store: the environment's, else SQLite in the folder."""
+        return os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{self.root / 'studio.db'}"
+
+    @property
+    def originals(self) -> BlobStore:
+        """Images as they came, with all their metadata; never shown or released."""
+        return BlobStore(f"{self._blob_root}/originals")
+
+    @property
+    def derivatives(self) -> BlobStore:
+        """SRGB images without metadata: what is shown, trained on and released."""
+        return BlobStore(f"{self._blob_root}/derivatives")
+
+    @property
+    def _blob_root(self) -> str:
+        return (os.environ.get(BLOB_VARIABLE) or str(self.root / "blobs")).rstrip("/")
+
+    @property
+    def releases(self) -> Path:
+        """Folder of the releases, one folder per version."""
+        return self.root / "releases"
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol that this workspace's work follows.
+
+        Raises:
+            NotFoundError, InputError: when it is missing or not valid.
+        """
+        if self.settings.protocol.endswith(".toml"):
+            return read_protocol(self.root / self.settings.protocol)
+        return load_protocol(self.settings.protocol)
+
+
+def create_workspace(root: Path, settings: Settings) -> Workspace:
+    """Make the folder and write its settings.
+
+    Raises:
+        StateError: when the folder already is a workspace, or a file stands in its place.
+    """
+    root = root.expanduser().resolve()
+    if (root / SETTINGS_FILE).exists():
+        raise StateError(f"{root} already is a workspace", hint=f"Work in it: --workspace {root}.")
+    if root.exists() and not root.is_dir():
+        raise StateError(f"{root} is a file", hint="Name a folder.")
+    for folder in (root, root / "blobs", root / "releases", root / "models"):
+        folder.mkdir(parents=True, exist_ok=True)
+    (root / SETTINGS_FILE).write_text(_to_toml(settings), encoding="utf-8")
+    return Workspace(root, settings)
+
+
+def open_workspace(root: Path) -> Workspace:
+    """Open the workspace in exactly this folder.
+
+    Raises:
+        NotFoundError: when the folder is no workspace.
+        InputError: when its settings cannot be read; names each bad setting.
+    """
+    root = root.expanduser().resolve()
+    file = root / SETTINGS_FILE
+    if not file.is_file():
+        raise NotFoundError(
+            f"{root} is not a workspace", hint=f"Make one: creativepair init {root}"
+        )
+    try:
+        settings = Settings.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise InputError(f"{file} is not valid: {error}", hint="Mend the file.") from error
+    return Workspace(root, settings)
+
+
+def find_workspace(start: Path | None = None) -> Workspace:
+    """Open the workspace that the environment names, else the nearest one upward.
+
+    Raises:
+        NotFoundError: when there is none.
+    """
+    if start is None and (named := os.environ.get(WORKSPACE_VARIABLE)):
+        return open_workspace(Path(named))
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / SETTINGS_FILE).is_file():
+            return open_workspace(folder)
+    raise NotFoundError(
+        f"no workspace in {here} or above it",
+        hint="Make one with `creativepair init`, or name one with --workspace.",
+    )
+
+
+def _to_toml(settings: Settings) -> str:
+    def value(entry: str | int | bool) -> str:
+        if isinstance(entry, str):
+            escaped = entry.replace("\\", "\\\\").replace('"', '\\"')
+            return (
+                '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+            )
+        return str(entry).lower()
+
+    entries = settings.model_dump(exclude_none=True).items()
+    return "".join(f"{name} = {value(entry)}\n" for name, entry in entries)
