@@ -1,0 +1,286 @@
+"""The whole reading of one `ingest`: items, creatives with their images, exposures."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from creativepair.errors import InputError
+from creativepair.fingerprints import fingerprint
+from creativepair.images import decode, encode_derivative
+from creativepair.ingestion.exposures import ExposureTally
+from creativepair.ingestion.files import RawRow, Table, expand, read_table
+from creativepair.ingestion.rejects import Reject, reject_invalid, reject_row, write_rejects
+from creativepair.ingestion.schemas import (
+    COUNT_COLUMNS,
+    EVENT_COLUMNS,
+    NOT_STRATA,
+    CreativeRow,
+    ItemRow,
+    Row,
+)
+from creativepair.records import Creative, Exposure, Item
+from creativepair.sources import ImageSource
+from creativepair.store import Store, catalogue
+from creativepair.workspace import Workspace
+
+RowModel = TypeVar("RowModel", bound=Row)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestRequest:
+    """What to read and how.
+
+    Attributes:
+        items, creatives, exposures: paths, globs or URLs; any may be empty.
+        images: folder of the images; None means the folder of the creatives file.
+        strata: log columns that are strata; None takes every column without another meaning.
+        renames: our column name by the files'.
+        timezone: of times that name none.
+        replace: let new numbers and images win over known ones.
+        dry_run: check everything, write nothing.
+    """
+
+    items: Sequence[str] = ()
+    creatives: Sequence[str] = ()
+    exposures: Sequence[str] = ()
+    images: Path | None = None
+    strata: tuple[str, ...] | None = None
+    renames: Mapping[str, str] = field(default_factory=dict)
+    timezone: str | None = None
+    replace: bool = False
+    dry_run: bool = False
+    allow_remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What was read: rows that stand in the store now, and the rejected ones.
+
+    Attributes:
+        recognised: exposure files whose bytes were ingested before.
+        strata: the log columns that were used as strata.
+    """
+
+    items: int
+    creatives: int
+    exposures: int
+    rejects: tuple[Reject, ...]
+    rejects_file: Path | None
+    recognised: tuple[str, ...]
+    strata: tuple[str, ...]
+
+
+def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> IngestReport:
+    """Read items, creatives and exposures; good rows are kept, bad ones listed in a file.
+
+    Raises:
+        InputError: when a file cannot be read at all; nothing is written then.
+        StateError: when known rows come with other content and `replace` is not set; nothing of
+            this reading is written then.
+    """
+    now = datetime.now(UTC)
+    tables = _read_tables(request)
+    rejects: list[Reject] = []
+    items = _items(tables["items"], rejects)
+    with store.read() as connection:
+        known_items = {item.item_id for item in catalogue.list_items(connection)}
+        known_creatives = {(c.item_id, c.creative_id) for c in catalogue.list_creatives(connection)}
+        recognised = tuple(
+            table.name
+            for table in tables["exposures"]
+            if catalogue.is_ingested(connection, table.sha256, "exposures")
+        )
+    item_ids = known_items | {item.item_id for item in items}
+    creatives = _creatives(workspace, tables["creatives"], request, item_ids, rejects)
+    creative_ids = known_creatives | {(c.item_id, c.creative_id) for c in creatives}
+    tally = ExposureTally(
+        zone=_zone(request.timezone or workspace.settings.timezone),
+        strata=_strata(tables["exposures"], request.strata),
+        creative_ids=creative_ids,
+    )
+    for table in tables["exposures"]:
+        tally.add(table)
+    rejects += tally.rejects
+    if not request.dry_run:
+        with store.write() as connection:
+            _write(connection, tables, items, creatives, tally.exposures(), request.replace, now)
+    path = None
+    if rejects and not request.dry_run:
+        path = write_rejects(rejects, workspace.root / "rejects", now=now)
+    return IngestReport(
+        items=len(items),
+        creatives=len(creatives),
+        exposures=len(tally.exposures()),
+        rejects=tuple(rejects),
+        rejects_file=path,
+        recognised=recognised,
+        strata=tally.strata,
+    )
+
+
+def _read_tables(request: IngestRequest) -> dict[str, list[Table]]:
+    def read(patterns: Sequence[str], required: Sequence[str]) -> list[Table]:
+        names = [n for p in patterns for n in expand(p, allow_remote=request.allow_remote)]
+        return [read_table(name, request.renames, required) for name in dict.fromkeys(names)]
+
+    logs = read(request.exposures, ("item_id", "creative_id"))
+    for log in logs:
+        if not (set(COUNT_COLUMNS) <= set(log.columns) or set(EVENT_COLUMNS) <= set(log.columns)):
+            missing = [column for column in COUNT_COLUMNS if column not in log.columns]
+            raise InputError(
+                f"{log.name} lacks the column {', '.join(missing)}; it has "
+                f"{', '.join(log.columns)}",
+                hint=f"Name yours: --map {missing[0]}=YOUR_COLUMN; event logs have ts, clicked.",
+            )
+    return {
+        "items": read(request.items, ("item_id",)),
+        "creatives": read(request.creatives, ("item_id", "creative_id", "image")),
+        "exposures": logs,
+    }
+
+
+def _write(
+    connection: Connection,
+    tables: Mapping[str, Sequence[Table]],
+    items: Sequence[Item],
+    creatives: Sequence[Creative],
+    exposures: Sequence[Exposure],
+    replace: bool,
+    now: datetime,
+) -> None:
+    catalogue.put_items(connection, items, now=now)
+    catalogue.put_creatives(connection, creatives, replace=replace)
+    catalogue.put_exposures(connection, exposures, replace=replace)
+    for kind, read in tables.items():
+        for table in read:
+            catalogue.put_ingested_file(
+                connection,
+                sha256=table.sha256,
+                kind=kind,
+                name=table.name,
+                num_rows=len(table.rows),
+                now=now,
+            )
+
+
+def _valid_rows(
+    tables: Sequence[Table], model: type[RowModel], rejects: list[Reject]
+) -> Iterator[tuple[RawRow, RowModel]]:
+    for table in tables:
+        for raw in table.rows:
+            if raw.problem:
+                rejects.append(reject_row(raw, raw.problem))
+                continue
+            try:
+                yield raw, model.model_validate(raw.values)
+            except ValidationError as error:
+                rejects.append(reject_invalid(raw, error))
+
+
+def _items(tables: Sequence[Table], rejects: list[Reject]) -> list[Item]:
+    found: dict[str, Item] = {}
+    for raw, row in _valid_rows(tables, ItemRow, rejects):
+        item = Item(**row.model_dump())
+        if item.item_id in found:
+            reason = (
+                "repeats an item" if found[item.item_id] == item else "is given twice, differently"
+            )
+            rejects.append(reject_row(raw, reason, column="item_id"))
+            continue
+        found[item.item_id] = item
+    return list(found.values())
+
+
+def _creatives(
+    workspace: Workspace,
+    tables: Sequence[Table],
+    request: IngestRequest,
+    item_ids: set[str],
+    rejects: list[Reject],
+) -> list[Creative]:
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for raw, row in _valid_rows(tables, CreativeRow, rejects):
+        key = (row.item_id, row.creative_id)
+        if row.item_id not in item_ids:
+            rejects.append(reject_row(raw, "is an unknown item", column="item_id"))
+        elif key in seen:
+            rejects.append(reject_row(raw, "is given twice for this item", column="creative_id"))
+        else:
+            seen.add(key)
+            root = request.images or Path(raw.file).resolve().parent
+            source = ImageSource(root, allow_remote=request.allow_remote)
+            try:
+                found.append(_creative(workspace, row, source, store=not request.dry_run))
+            except InputError as error:
+                rejects.append(reject_row(raw, error.message, column="image"))
+    ids = {(c.item_id, c.creative_id) for c in found}
+    return [_with_known_twin(creative, ids) for creative in found]
+
+
+def _with_known_twin(creative: Creative, ids: set[tuple[str, str]]) -> Creative:
+    """Drop a declared twin that is not there: an A/A pair needs both."""
+    if creative.aa_of is None or (creative.item_id, creative.aa_of) in ids:
+        return creative
+    return creative.model_copy(update={"aa_of": None})
+
+
+def _creative(
+    workspace: Workspace, row: CreativeRow, source: ImageSource, *, store: bool
+) -> Creative:
+    data = source.read(row.image)
+    decoded = decode(data, name=row.image)
+    derivative = encode_derivative(decoded.image)
+    prints = fingerprint(decoded.image)
+    return Creative(
+        item_id=row.item_id,
+        creative_id=row.creative_id,
+        image_sha256=workspace.originals.put(data) if store else _digest(data),
+        pixel_sha256=decoded.pixel_sha256,
+        derivative_sha256=workspace.derivatives.put(derivative) if store else _digest(derivative),
+        width=decoded.width,
+        height=decoded.height,
+        phash=prints.phash,
+        dhash=prints.dhash,
+        colorhash=prints.colorhash,
+        recipe=prints.recipe,
+        aa_of=row.aa_of,
+        text=row.text,
+        synthetic=workspace.settings.synthetic,
+    )
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise InputError(
+            f"unknown time zone {name!r}", hint="Use a name such as Europe/Berlin or UTC."
+        ) from error
+
+
+def _strata(tables: Sequence[Table], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Choose the log columns that are strata; those not asked for are summed over."""
+    there = dict.fromkeys(column for table in tables for column in table.columns)
+    if wanted is None:
+        return tuple(sorted(column for column in there if column not in NOT_STRATA))
+    missing = [column for column in wanted if column not in there]
+    if tables and missing:
+        raise InputError(
+            f"no log has the stratum column {', '.join(missing)}",
+            hint=f"The logs have {', '.join(there)}.",
+        )
+    return tuple(sorted(column for column in wanted if column not in NOT_STRATA))

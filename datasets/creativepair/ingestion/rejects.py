@@ -1,0 +1,59 @@
+"""Rejected rows: where each stands, what is wrong, with which value."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from creativepair.ingestion.files import RawRow
+
+_HEADER = ("file", "row", "column", "value", "reason")
+_LONGEST_VALUE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One rejected row."""
+
+    file: str
+    row: int
+    column: str
+    value: str
+    reason: str
+
+
+def reject_row(raw: RawRow, reason: str, *, column: str = "") -> Reject:
+    """Reject a row for a reason of our own."""
+    value = str(raw.values.get(column, ""))[:_LONGEST_VALUE]
+    return Reject(raw.file, raw.row, column, value, reason)
+
+
+def reject_invalid(raw: RawRow, error: ValidationError) -> Reject:
+    """Reject a row that does not follow its schema; the first problem stands for the row."""
+    first = error.errors()[0]
+    column = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "missing":
+        return Reject(raw.file, raw.row, column, "", "is missing")
+    reason = first["msg"].removeprefix("Value error, ")
+    value = raw.values.get(column, "") if column else ""
+    return Reject(raw.file, raw.row, column, str(value)[:_LONGEST_VALUE], reason)
+
+
+def write_rejects(rejects: Sequence[Reject], folder: Path, *, now: datetime) -> Path:
+    """Write rejected rows as CSV; cells that a spreadsheet would run are quoted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"rejects-{now:%Y%m%dT%H%M%S%f}Z.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(_HEADER)
+        writer.writerows([_safe(cell) for cell in astuple(reject)] for reject in rejects)
+    return path
+
+
+def _safe(cell: object) -> object:
+    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + cell
+    return cell
