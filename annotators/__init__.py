@@ -1,0 +1,1 @@
+"""Everyone who judges: judgements, what comes next, consensus, exchange."""

@@ -1,0 +1,349 @@
+"""Decisions of annotators as durable, idempotent events.
+
+Every function takes the connection of one write transaction; when that ends, the decision is on
+the disk. A decision carries the id of the step it answers. The id is derived from the lease, the
+step and the revision, so a second press, a second tab or a message sent again answers the same
+step: the first decision stands and the later ones change nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, cast
+
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from annotators.queue import require_lease
+from annotators.state import State, fold
+from creativepair.chain import Chain, Finding, check_chain
+from creativepair.errors import ChainError, InputError, StateError
+from creativepair.protocol import Protocol, Verdict
+from creativepair.records import (
+    Arm,
+    ChainStatus,
+    HumanVerdict,
+    JudgementEvent,
+    Lease,
+    ReviewedFinding,
+    Step,
+)
+from creativepair.store import judgements, pairs
+from creativepair.store.judgements import Autosave
+from creativepair.wording import Identity, to_identity
+
+DWELL = timedelta(milliseconds=400)
+"""No verdict counts sooner after its step was shown: held keys make faster ones."""
+
+CANNOT_TELL_REASONS = ("too alike", "both fit equally well", "I do not know the product", "other")
+LONGEST_RATIONALE = 100_000
+
+FinalAction = Literal["approve", "keep_mine", "take_draft"]
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a step was decided and how long it had been seen.
+
+    Attributes:
+        decided_at: the server's clock, UTC.
+        seen_s: seconds from the painted pictures to the decision, by the browser's clock.
+        active_s: those of them in which the page was visible.
+    """
+
+    decided_at: datetime
+    seen_s: float
+    active_s: float
+
+
+def decision_id(lease_id: str, step: str, revision: int) -> str:
+    """Return the id of the decision that answers one step of one lease."""
+    return f"{lease_id}-{step}-{revision}"
+
+
+def to_side(verdict: str, left_is: Identity) -> str:
+    """Turn an identity into its side; other verdicts stay."""
+    return verdict if verdict not in ("A", "B") else "left" if verdict == left_is else "right"
+
+
+def to_verdict(side: str, left_is: Identity) -> str:
+    """Turn a side into the identity that stood there; other verdicts stay."""
+    if side not in ("left", "right"):
+        return side
+    return left_is if side == "left" else ("B" if left_is == "A" else "A")
+
+
+def state_of(connection: Connection, lease: Lease) -> State:
+    """Fold the events of a lease."""
+    return fold(
+        judgements.list_events(
+            connection, annotator_id=lease.annotator_id, pair_id=lease.pair_id, pass_=lease.pass_
+        )
+    )
+
+
+def decide_blind(
+    connection: Connection,
+    annotator_id: str,
+    *,
+    lease_id: str,
+    decision: str,
+    verdict: HumanVerdict,
+    reason: str | None,
+    timing: Timing,
+) -> None:
+    """Store a blind verdict; one without reveal ("cannot tell", "broken", `blind_only`) is final.
+
+    Raises:
+        NotFoundError: when the lease is not this annotator's.
+        StateError: when the step is not the one to decide, or was seen for less than `DWELL`.
+        InputError: when "cannot tell" comes without a reason.
+    """
+    lease = require_lease(connection, annotator_id, lease_id)
+    if judgements.find_event(connection, decision):
+        return
+    state = state_of(connection, lease)
+    _require_step(lease, state, "blind", decision)
+    _require_dwell(timing, lease.created_at)
+    if verdict == "cannot_tell" and not reason:
+        raise InputError("cannot tell needs a reason", hint="Choose one of the reasons.")
+    blind = _event(lease, Step.BLIND, state.revision, verdict, timing)
+    blind = blind.model_copy(update={"reason": reason})
+    events = [blind]
+    if lease.arm is Arm.BLIND_ONLY or verdict in ("cannot_tell", "broken"):
+        events.append(
+            blind.model_copy(
+                update={
+                    "step": Step.FINAL,
+                    "decision_id": decision_id(lease.lease_id, "final", state.revision),
+                    "chain_status": ChainStatus.NONE,
+                }
+            )
+        )
+    judgements.add_events(connection, events)
+
+
+def decide_final(
+    connection: Connection,
+    annotator_id: str,
+    protocol: Protocol,
+    *,
+    lease_id: str,
+    decision: str,
+    action: FinalAction,
+    edits: Sequence[Autosave],
+    timing: Timing,
+) -> None:
+    """Store a final verdict with the chain that stands after it.
+
+    Args:
+        edits: what was kept, edited or rejected, as typed; questions without one were left alone.
+
+    Raises:
+        NotFoundError: when the lease is not this annotator's.
+        StateError: when the step is not the one to decide, came too soon, or the action does not
+            fit the case (approving a draft that says otherwise, taking one that is not there).
+        ChainError: when an edited finding names a place instead of a creative, or the chain's
+            answer is not the final verdict.
+    """
+    lease = require_lease(connection, annotator_id, lease_id)
+    if judgements.find_event(connection, decision):
+        return
+    state = state_of(connection, lease)
+    _require_step(lease, state, "final", decision)
+    blind = cast(JudgementEvent, state.blind)
+    _require_dwell(timing, blind.decided_at)
+    draft = pairs.get_draft(connection, lease.draft_id) if lease.draft_id else None
+    verdict = _final_verdict(action, cast(Identity, blind.verdict), draft.answer if draft else None)
+    base = draft.chain if draft else Chain(protocol=protocol.version, findings=())
+    chain, reviewed = apply_edits(base, protocol, edits, left_is=lease.left_is)
+    status = _chain_status(draft.chain if draft else None, chain, verdict, protocol)
+    if status is ChainStatus.CONTESTED and action != "keep_mine":
+        raise ChainError(
+            [f"question {protocol.answer!r} does not say what your final verdict says"],
+            hint="Change the verdict of the last question back, or use Keep mine.",
+        )
+    event = _event(lease, Step.FINAL, state.revision, verdict, timing).model_copy(
+        update={
+            "chain": chain if status not in (ChainStatus.CONTESTED, ChainStatus.NONE) else None,
+            "chain_status": status,
+            "reviewed": reviewed,
+        }
+    )
+    judgements.save_edits(connection, lease.lease_id, edits, now=timing.decided_at)
+    judgements.add_events(connection, [event])
+
+
+def undo(connection: Connection, annotator_id: str, *, final_decision: str, now: datetime) -> None:
+    """Reopen a final; undoing the same final twice changes nothing.
+
+    Raises:
+        StateError: when it is not this annotator's last final.
+    """
+    final = judgements.find_event(connection, final_decision)
+    if final is None or final.annotator_id != annotator_id or final.lease_id is None:
+        raise StateError("there is nothing to undo", hint="Only your own finals can be reopened.")
+    key = decision_id(final.lease_id, "undo", final.revision + 1)
+    if judgements.find_event(connection, key):
+        return
+    last = judgements.last_final(connection, annotator_id)
+    if last is None or last.decision_id != final_decision:
+        raise StateError("a later pair was finished since", hint="Undo that one first.")
+    change = {
+        "decision_id": key,
+        "step": Step.UNDO,
+        "revision": final.revision + 1,
+        "verdict": None,
+        "reason": None,
+        "chain": None,
+        "chain_status": None,
+        "reviewed": (),
+        "shown_at": now,
+        "decided_at": now,
+        "active_s": None,
+    }
+    judgements.add_events(connection, [final.model_copy(update=change)])
+
+
+def skip(connection: Connection, annotator_id: str, *, lease_id: str, now: datetime) -> None:
+    """Put a pair aside; it comes back when there is nothing else.
+
+    Raises:
+        NotFoundError: when the lease is not this annotator's.
+    """
+    lease = require_lease(connection, annotator_id, lease_id)
+    if state_of(connection, lease).next_step != "done":
+        judgements.update_lease(connection, lease.model_copy(update={"skipped_at": now}))
+
+
+def autosave(
+    connection: Connection,
+    annotator_id: str,
+    *,
+    lease_id: str,
+    edits: Sequence[Autosave],
+    now: datetime,
+) -> dict[str, str]:
+    """Keep unfinished edits as typed.
+
+    Returns:
+        By question, how each edited rationale will be stored: with `{A}` and `{B}`.
+
+    Raises:
+        NotFoundError: when the lease is not this annotator's.
+    """
+    lease = require_lease(connection, annotator_id, lease_id)
+    if state_of(connection, lease).next_step == "final":
+        judgements.save_edits(connection, lease_id, edits, now=now)
+    return {e.question: to_identity(e.typed, left_is=lease.left_is) for e in edits}
+
+
+def apply_edits(
+    draft: Chain, protocol: Protocol, edits: Sequence[Autosave], *, left_is: Identity
+) -> tuple[Chain, tuple[ReviewedFinding, ...]]:
+    """Return the chain after a review, and what was done to each finding.
+
+    A rejected finding leaves the chain; an edited one takes the typed words, positions turned into
+    identities.
+
+    Raises:
+        ChainError: naming each question whose words still name a place, whose verdict the question
+            does not offer, or when the deciding finding was rejected.
+    """
+    by_question: Mapping[str, Autosave] = {edit.question: edit for edit in edits}
+    findings, reviewed, problems = [], [], []
+    for question in protocol.questions:
+        drafted = draft.finding(question.id)
+        edit = by_question.get(question.id)
+        if edit is None or edit.action == "keep":
+            findings += [drafted] if drafted else []
+            if drafted and edit:
+                reviewed.append(ReviewedFinding(question=question.id, action="keep"))
+        elif edit.action == "reject":
+            if question.id == protocol.answer:
+                problems.append(f"{question.label}: the answer cannot be rejected, only changed")
+            reviewed.append(ReviewedFinding(question=question.id, action="reject"))
+        elif edit.verdict:
+            try:
+                findings.append(_edited(edit, left_is))
+                reviewed.append(ReviewedFinding(question=question.id, action="edit"))
+            except ValidationError as error:
+                problems += [
+                    f"{question.label}: {e['msg'].removeprefix('Value error, ')}"
+                    for e in error.errors()
+                ]
+    if problems:
+        raise ChainError(problems, hint='Write "the left image" or "the right image".')
+    chain = Chain(protocol=protocol.version, findings=tuple(findings))
+    check_chain(chain, protocol, complete=False)
+    return chain, tuple(reviewed)
+
+
+def _edited(edit: Autosave, left_is: Identity) -> Finding:
+    return Finding(
+        question=edit.question,
+        verdict=cast(Verdict, to_verdict(edit.verdict or "", left_is)),
+        rationale=to_identity(edit.typed, left_is=left_is),
+    )
+
+
+def _final_verdict(action: FinalAction, own: Identity, drafted: Identity | None) -> Identity:
+    if action == "take_draft":
+        if drafted is None:
+            raise StateError("there is no draft to take", hint="Approve your own verdict.")
+        return drafted
+    if action == "approve" and drafted not in (None, own):
+        raise StateError(
+            "the draft does not agree with your verdict", hint="Keep mine or take the draft."
+        )
+    return own
+
+
+def _chain_status(
+    drafted: Chain | None, chain: Chain, final: Identity, protocol: Protocol
+) -> ChainStatus:
+    answer = chain.answer(protocol)
+    if not chain.findings:
+        return ChainStatus.NONE
+    if answer != final:
+        return ChainStatus.CONTESTED if drafted or answer else ChainStatus.NONE
+    if drafted is None:
+        return ChainStatus.WRITTEN
+    return ChainStatus.APPROVED if chain == drafted else ChainStatus.EDITED
+
+
+def _require_step(lease: Lease, state: State, step: str, decision: str) -> None:
+    if state.next_step != step or decision != decision_id(lease.lease_id, step, state.revision):
+        raise StateError("this step was decided already", hint="The desk shows what is next.")
+
+
+def _require_dwell(timing: Timing, shown_no_earlier_than: datetime) -> None:
+    """Hold the browser's clock and our own to the dwell time; neither alone can be trusted."""
+    if timing.seen_s < DWELL.total_seconds() or timing.decided_at - shown_no_earlier_than < DWELL:
+        raise StateError("that was too quick to be a look", hint="Look at both images first.")
+
+
+def _event(
+    lease: Lease, step: Step, revision: int, verdict: HumanVerdict, timing: Timing
+) -> JudgementEvent:
+    return JudgementEvent(
+        decision_id=decision_id(lease.lease_id, step.value, revision),
+        lease_id=lease.lease_id,
+        pair_id=lease.pair_id,
+        annotator_id=lease.annotator_id,
+        pass_=lease.pass_,
+        step=step,
+        revision=revision,
+        arm=lease.arm,
+        left_is=lease.left_is,
+        verdict=verdict,
+        evidence_version=lease.evidence_version,
+        draft_id=lease.draft_id,
+        item_revision=lease.item_revision,
+        protocol=lease.protocol,
+        guideline=lease.guideline,
+        shown_at=timing.decided_at - timedelta(seconds=timing.seen_s),
+        decided_at=timing.decided_at,
+        active_s=timing.active_s,
+    )
