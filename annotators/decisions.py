@@ -101,7 +101,7 @@ def decide_blind(
         InputError: when "cannot tell" comes without a reason.
     """
     lease = require_lease(connection, annotator_id, lease_id)
-    if judgements.find_event(connection, decision):
+    if _is_repeat(connection, decision, verdict):
         return
     state = state_of(connection, lease)
     _require_step(lease, state, "blind", decision)
@@ -148,14 +148,16 @@ def decide_final(
             answer is not the final verdict.
     """
     lease = require_lease(connection, annotator_id, lease_id)
-    if judgements.find_event(connection, decision):
-        return
     state = state_of(connection, lease)
-    _require_step(lease, state, "final", decision)
-    blind = cast(JudgementEvent, state.blind)
-    _require_dwell(timing, blind.decided_at)
+    if state.blind is None:
+        raise StateError("this pair has no blind verdict yet", hint="Give it first.")
     draft = pairs.get_draft(connection, lease.draft_id) if lease.draft_id else None
-    verdict = _final_verdict(action, cast(Identity, blind.verdict), draft.answer if draft else None)
+    own = cast(Identity, state.blind.verdict)
+    verdict = _final_verdict(action, own, draft.answer if draft else None)
+    if _is_repeat(connection, decision, verdict):
+        return
+    _require_step(lease, state, "final", decision)
+    _require_dwell(timing, state.blind.decided_at)
     base = draft.chain if draft else Chain(protocol=protocol.version, findings=())
     chain, reviewed = apply_edits(base, protocol, edits, left_is=lease.left_is)
     status = _chain_status(draft.chain if draft else None, chain, verdict, protocol)
@@ -311,6 +313,20 @@ def _chain_status(
     if drafted is None:
         return ChainStatus.WRITTEN
     return ChainStatus.APPROVED if chain == drafted else ChainStatus.EDITED
+
+
+def _is_repeat(connection: Connection, decision: str, verdict: HumanVerdict) -> bool:
+    """Whether the decision is stored already; sent again it changes nothing.
+
+    Raises:
+        StateError: when the same step comes with another verdict, as from a second tab.
+    """
+    stored = judgements.find_event(connection, decision)
+    if stored is None:
+        return False
+    if stored.verdict != verdict:
+        raise StateError("this step was decided already, otherwise", hint="Use Undo to change it.")
+    return True
 
 
 def _require_step(lease: Lease, state: State, step: str, decision: str) -> None:

@@ -1,0 +1,140 @@
+"""Judgements as a table for other tools, and back."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, ValidationError, field_validator
+from sqlalchemy import Connection
+
+from annotators.state import to_judgements
+from creativepair.errors import NotFoundError
+from creativepair.ingestion.files import RawRow
+from creativepair.ingestion.rejects import Reject, reject_invalid, reject_row
+from creativepair.protocol import Protocol
+from creativepair.records import (
+    Arm,
+    ChainStatus,
+    HumanVerdict,
+    Id,
+    Judgement,
+    JudgementEvent,
+    Record,
+    Source,
+    Step,
+)
+from creativepair.store import judgements, pairs
+from creativepair.wording import Identity
+
+COLUMNS = (
+    "pair_id", "annotator_id", "arm", "pass", "left_is", "blind", "final", "reason", "shown_at",
+    "decided_at", "source",
+)  # fmt: skip
+
+
+class JudgementRow(Record):
+    """One row of the exchange table; times carry a zone, or are UTC when they name none."""
+
+    pair_id: str
+    annotator_id: Id
+    arm: Arm = Arm.BLIND
+    pass_: int = 1
+    left_is: Identity
+    blind: HumanVerdict
+    final: HumanVerdict
+    reason: str | None = None
+    shown_at: AwareDatetime
+    decided_at: AwareDatetime
+    source: Source = Source.IMPORT
+
+    @field_validator("shown_at", "decided_at", mode="before")
+    @classmethod
+    def _utc_when_naive(cls, value: object) -> object:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(moment, datetime) and moment.tzinfo is None:
+            return moment.replace(tzinfo=UTC)
+        return moment
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """How an import went; `skipped` counts judgements that the store already holds."""
+
+    imported: int
+    skipped: int
+    rejects: tuple[Reject, ...]
+
+
+def export_rows(connection: Connection) -> list[dict[str, Any]]:
+    """Return every finished judgement as a row of `COLUMNS`."""
+    listed = to_judgements(judgements.list_events(connection))
+    return [_row(judgement) for judgement in listed if judgement.final is not None]
+
+
+def import_rows(connection: Connection, protocol: Protocol, rows: Iterable[RawRow]) -> ImportReport:
+    """Store judgements from a table as events; the same row again is skipped.
+
+    A row of a pair that is unknown, or that says something else than the judgement already stored
+    for the same annotator, pair and pass, is rejected with its reason.
+    """
+    known = {_key(j): j for j in to_judgements(judgements.list_events(connection))}
+    imported = skipped = 0
+    rejects: list[Reject] = []
+    for raw in rows:
+        try:
+            row = _parse(raw.values)
+            pairs.get_pair(connection, row.pair_id)
+        except ValidationError as error:
+            rejects.append(reject_invalid(raw, error))
+            continue
+        except NotFoundError:
+            rejects.append(reject_row(raw, "is an unknown pair", column="pair_id"))
+            continue
+        events = _events(row, protocol)
+        [judgement] = to_judgements(events)
+        before = known.get(_key(judgement))
+        if before is None:
+            judgements.add_events(connection, events)
+            known[_key(judgement)] = judgement
+            imported += 1
+        elif (before.blind, before.final) == (judgement.blind, judgement.final):
+            skipped += 1
+        else:
+            said = f"this annotator's judgement is stored as {before.final or before.blind}"
+            rejects.append(reject_row(raw, said, column="final"))
+    return ImportReport(imported, skipped, tuple(rejects))
+
+
+def _key(judgement: Judgement) -> tuple[str, str, int]:
+    return judgement.pair_id, judgement.annotator_id, judgement.pass_
+
+
+def _parse(values: Mapping[str, Any]) -> JudgementRow:
+    named = {k: v for k, v in values.items() if k in COLUMNS and k != "pass"}
+    return JudgementRow.model_validate(named | {"pass_": values.get("pass", 1)})
+
+
+def _row(judgement: Judgement) -> dict[str, Any]:
+    values = judgement.model_dump(mode="json") | {"pass": judgement.pass_}
+    return {column: values[column] for column in COLUMNS}
+
+
+def _events(row: JudgementRow, protocol: Protocol) -> list[JudgementEvent]:
+    identity = f"{row.annotator_id}\x1f{row.pair_id}\x1f{row.pass_}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()
+
+    def event(step: Literal[Step.BLIND, Step.FINAL], verdict: HumanVerdict) -> JudgementEvent:
+        return JudgementEvent(
+            decision_id=f"import-{digest}-{step}",
+            lease_id=None,
+            verdict=verdict,
+            step=step,
+            chain_status=ChainStatus.NONE if step is Step.FINAL else None,
+            protocol=protocol.version,
+            **row.model_dump(exclude={"blind", "final", "source"}),
+            source=row.source,
+        )
+
+    return [event(Step.BLIND, row.blind), event(Step.FINAL, row.final)]
