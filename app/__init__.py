@@ -1,0 +1,1 @@
+"""Command line, desk and the use cases that cross packages."""

@@ -1,0 +1,1 @@
+"""Use cases, one module per verb; the command line and the pages both call them."""

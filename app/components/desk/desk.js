@@ -1,0 +1,237 @@
+// The desk: one step at a time, as the server tells it. The browser keeps no cursor; every decision is
+// one POST whose answer is the next step, sent again until it is answered.
+const DWELL_MS = 400
+const RESEND_MS = 2000
+const FINISH = {
+  approve: { label: 'Approve', key: 'Enter', shown: '⏎' },
+  keep_mine: { label: 'Keep mine', key: 'm', shown: 'm' },
+  take_draft: { label: 'Take draft', key: 't', shown: 't' },
+}
+const OFFERS = { agree: ['approve'], no_draft: ['approve'], differ: ['keep_mine', 'take_draft'] }
+const VERDICT_KEYS = { 1: 'left', ArrowLeft: 'left', 2: 'right', ArrowRight: 'right', 3: 'cannot_tell' }
+const url = sha256 => `/creative/${sha256}`
+
+function desk(root) {
+  const $ = selector => root.querySelector(selector)
+  const frame = $('.desk')
+  let view = null
+  let editor = null
+  let shownAt = null        // performance.now() when the step was there to be seen
+  let hiddenAt = null
+  let hiddenMs = 0
+  let broken = false
+  let sending = false
+  let resend = 0
+  let stopped = false
+
+  const images = pictures(root, isBroken => { broken = isBroken; arm() })
+
+  // ---- network
+  async function post(path, body, { keepalive = false } = {}) {
+    const answer = await fetch(path, { method: 'POST', keepalive, headers: { 'Content-Type': 'application/json', 'X-Desk': '1' }, body: JSON.stringify(body) })
+    return { ok: answer.ok, body: await answer.json() }
+  }
+
+  // One decision at a time. A lost message is sent again with the same decision, which counts once.
+  async function send(path, body) {
+    if (sending) return
+    sending = true
+    paint()
+    await editor?.flush()
+    deliver(path, body)
+  }
+
+  async function deliver(path, body) {
+    let answer
+    try { answer = await post(path, body) } catch {
+      if (stopped) return
+      status('Not stored yet: trying again')
+      resend = setTimeout(() => deliver(path, body), RESEND_MS)
+      return
+    }
+    sending = false
+    if (answer.ok) { complain(null); show(answer.body) } else {
+      complain(answer.body)
+      if (answer.body.code === 'bad_state' || answer.body.code === 'not_found') load(); else paint()
+    }
+  }
+
+  async function load() {
+    try {
+      const answer = await fetch('/desk/step')
+      const body = await answer.json()
+      if (answer.ok) show(body); else complain(body)
+    } catch {
+      if (stopped) return
+      status('The desk does not answer: trying again')
+      resend = setTimeout(load, RESEND_MS)
+    }
+  }
+
+  // ---- what is shown
+  const status = words => { $('.saved').textContent = words }
+
+  function complain(error) {
+    $('.alert').hidden = !error
+    $('.alert p').textContent = error ? `${error.message}. ${error.hint}` : ''
+  }
+
+  function arm() {
+    shownAt = performance.now()
+    hiddenMs = 0
+    hiddenAt = document.hidden ? shownAt : null
+    frame.dataset.shown = view.decision ?? ''
+    if (broken) complain({ message: 'A picture does not load', hint: 'Press b to report it as broken, or s to skip the pair.' })
+    paint()
+    images.preload(view.coming.map(url))
+  }
+
+  function show(next) {
+    const samePair = view?.pair === next.pair && view?.step !== 'empty'
+    const sameStep = samePair && view.decision === next.decision
+    view = next
+    status('')
+    if (sameStep) return paint()
+    editor?.stop()
+    editor = null
+    shownAt = null
+    frame.dataset.step = view.step
+    frame.dataset.shown = ''
+    $('.reasons').hidden = true
+    $('.title').textContent = view.step === 'empty' ? 'Nothing left to judge' : view.title
+    $('.meta').textContent = [view.category, view.synthetic ? 'synthetic' : null].filter(Boolean).join(' · ')
+    $('.progress').textContent = `${view.num_done} done · ${view.num_open} to go`
+    $('.evidence-place').replaceChildren()
+    $('.review-place').replaceChildren()
+    $('.finish').replaceChildren()
+    $('.legend').replaceChildren()
+    if (view.step === 'empty') { images.clear(); $('.ask').textContent = 'Every pair has been judged. Thank you. Undo reopens your last one.'; paint(); return }
+    $('.ask').textContent = ''
+    if (view.step === 'blind') {
+      $('.ask').append(element('strong', { textContent: 'Which image is a user more likely to click?' }), view.queries.length ? ` Frequent searches: ${view.queries.join(', ')}` : '')
+      $('.legend').append(key('z'), ' zoom')
+    } else reveal()
+    if (samePair) requestAnimationFrame(() => setTimeout(arm)); else images.show(view.images.map(url))
+    if (!editor) $('.work').focus({ preventScroll: true })
+    else editor.focus()
+    paint()
+  }
+
+  function reveal() {
+    const r = view.reveal
+    const drafted = r.drafted_answer ? `the draft says ${capital(r.drafted_answer)} (${percent(r.drafted_prob)})` : 'there is no draft'
+    $('.ask').append(element('strong', { textContent: `You said ${capital(r.own)}; ${drafted}.` }), { agree: ' Approve the reasons, or mend them first.', differ: ' Both choices finish the pair.', no_draft: ' Approve, or add findings of your own first.' }[r.case])
+    $('.evidence-place').append(evidenceSection(r.evidence, r.labels))
+    editor = findingsEditor({
+      heading: r.drafter ? `Draft by ${r.drafter}` : 'Draft: none, findings are optional', findings: r.findings, labels: r.labels, own: r.own, onStatus: status,
+      legend: [key('j'), key('k'), ' move ', key('space'), ' keep ', key('e'), ' edit ', key('v'), ' verdict ', key('x'), ' reject'],
+      save: async edits => { try { const answer = await post('/desk/autosave', { lease: view.lease, edits }, { keepalive: true }); return answer.ok ? answer.body.stored : null } catch { return null } },
+    })
+    $('.review-place').append(editor.section)
+    $('.finish').append(...OFFERS[r.case].map(action => element('button', { type: 'button', onclick: () => finish(action) }, `${FINISH[action].label} `, key(FINISH[action].shown))))
+  }
+
+  function paint() {
+    const ready = view !== null && !sending && shownAt !== null
+    for (const button of root.querySelectorAll('.verdicts button')) button.disabled = !ready || view.step !== 'blind' || broken
+    for (const button of root.querySelectorAll('.finish button')) button.disabled = !ready
+    $('[data-do=undo]').disabled = sending || !view?.undo
+    $('[data-do=skip]').disabled = sending || !view?.lease
+    $('[data-do=broken]').disabled = !ready || view.step !== 'blind'
+    $('[data-do=broken]').hidden = view?.step !== 'blind'
+  }
+
+  // ---- what is decided
+  function timing() {
+    const now = performance.now()
+    return { seen_ms: now - shownAt, active_ms: now - shownAt - hiddenMs - (hiddenAt === null ? 0 : now - hiddenAt) }
+  }
+
+  const tooSoon = () => sending || shownAt === null || performance.now() - shownAt < DWELL_MS
+
+  function verdict(name, reason = null) {
+    if (view?.step !== 'blind' || tooSoon() || (broken && name !== 'broken')) return
+    if (name === 'cannot_tell' && reason === null) return askReason()
+    send('/desk/blind', { lease: view.lease, decision: view.decision, verdict: name, reason, ...timing() })
+  }
+
+  function askReason() {
+    const place = $('.reasons')
+    place.replaceChildren(element('span', { textContent: 'Why?' }),
+      ...view.reasons.map((reason, n) => element('button', { type: 'button', onclick: () => verdict('cannot_tell', reason) }, `${capital(reason)} `, key(n + 1))),
+      element('button', { type: 'button', onclick: () => { place.hidden = true } }, 'Back ', key('Esc')))
+    place.hidden = false
+  }
+
+  function finish(action) {
+    if (view?.step !== 'final' || tooSoon() || !OFFERS[view.reveal.case].includes(action)) return
+    send('/desk/final', { lease: view.lease, decision: view.decision, action, edits: editor.edits(), ...timing() })
+  }
+
+  const acts = {
+    undo: () => view?.undo && send('/desk/undo', { decision: view.undo }),
+    skip: () => view?.lease && send('/desk/skip', { lease: view.lease }),
+    broken: () => verdict('broken'),
+  }
+
+  // ---- keys
+  function onKey(event) {
+    if (!view || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return
+    if (document.querySelector('[role=dialog]')) return
+    const target = event.composedPath()[0]
+    const inText = target.matches?.('textarea, select, [contenteditable=true], input:not([type=radio]):not([type=checkbox])')
+    if (inText && !root.contains(target)) return
+    if (editor?.onKey(event, target)) return consume(event)
+    if (inText) return
+    const does = keyAction(event, target)
+    if (!does) return
+    consume(event)
+    if (!event.repeat) does()
+  }
+
+  function keyAction(event, target) {
+    if (!$('.reasons').hidden) {
+      const reason = view.reasons[Number(event.key) - 1]
+      if (reason) return () => verdict('cannot_tell', reason)
+      if (event.key === 'Escape') return () => { $('.reasons').hidden = true }
+    }
+    if (event.key in { u: 1, s: 1, b: 1 }) return { u: acts.undo, s: acts.skip, b: acts.broken }[event.key]
+    if (event.key === 'z') return images.zoom
+    if (view.step === 'blind' && VERDICT_KEYS[event.key]) return () => verdict(VERDICT_KEYS[event.key])
+    if (view.step !== 'final') return null
+    if (event.key === 'Enter' && target.matches?.('button, a, summary')) return null
+    const action = OFFERS[view.reveal.case].find(name => FINISH[name].key === event.key)
+    return action ? () => finish(action) : null
+  }
+
+  function consume(event) { event.preventDefault(); event.stopImmediatePropagation() }
+
+  function onVisibility() {
+    if (document.hidden) { hiddenAt = performance.now(); editor?.flush() } else if (hiddenAt !== null) { hiddenMs += performance.now() - hiddenAt; hiddenAt = null }
+  }
+  const onLeave = () => editor?.flush()
+
+  for (const button of root.querySelectorAll('.verdicts button')) button.onclick = () => verdict(button.dataset.verdict)
+  for (const button of root.querySelectorAll('[data-do]')) button.onclick = () => acts[button.dataset.do]()
+  $('.dismiss').onclick = () => complain(null)
+  document.addEventListener('keydown', onKey, true)
+  document.addEventListener('visibilitychange', onVisibility)
+  window.addEventListener('pagehide', onLeave)
+  load()
+  return () => {
+    stopped = true
+    clearTimeout(resend)
+    editor?.flush()
+    document.removeEventListener('keydown', onKey, true)
+    document.removeEventListener('visibilitychange', onVisibility)
+    window.removeEventListener('pagehide', onLeave)
+  }
+}
+
+// Streamlit calls the default export again at every run; the desk is mounted once per place.
+const mounted = new WeakMap()
+
+export default function ({ parentElement }) {
+  if (!mounted.has(parentElement)) mounted.set(parentElement, desk(parentElement))
+  return () => { mounted.get(parentElement)?.(); mounted.delete(parentElement) }
+}

@@ -1,0 +1,266 @@
+"""Routes of the desk beside Streamlit's own: steps, decisions, pictures, health.
+
+A decision is one POST and one write transaction: it stores the decision and reads the next step.
+The answer leaves after the commit, so what the desk shows as done is on the disk.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Literal, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from annotators import decisions
+from annotators.decisions import FinalAction, Timing, to_verdict
+from annotators.presentation import show_step
+from annotators.queue import require_lease
+from app.bootstrap import LOCAL_ANNOTATOR, Studio
+from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
+from creativepair.images import DERIVATIVE_MEDIA_TYPE
+from creativepair.records import HumanVerdict
+from creativepair.store.judgements import Autosave
+
+_STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+Key = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EditBody(_Body):
+    """One edited, kept or rejected finding, as typed."""
+
+    question: Key
+    verdict: Literal["left", "right", "tie", "yes", "no"] | None
+    typed: str = Field(max_length=decisions.LONGEST_RATIONALE)
+    action: Literal["keep", "edit", "reject"]
+
+    def to_autosave(self) -> Autosave:
+        """Return the edit as the store keeps it."""
+        return Autosave(self.question, self.verdict, self.typed, self.action)
+
+
+class _DecisionBody(_Body):
+    lease: Key
+    decision: Key
+    seen_ms: float = Field(ge=0, le=1e9)
+    active_ms: float = Field(ge=0, le=1e9)
+
+    def timing(self, now: datetime) -> Timing:
+        """Return the browser's durations beside the server's clock."""
+        return Timing(now, self.seen_ms / 1000, min(self.active_ms, self.seen_ms) / 1000)
+
+
+class BlindBody(_DecisionBody):
+    """A blind verdict."""
+
+    verdict: Literal["left", "right", "cannot_tell", "broken"]
+    reason: str | None = Field(default=None, max_length=1_000)
+
+
+class FinalBody(_DecisionBody):
+    """A final verdict with the edits of the findings."""
+
+    action: FinalAction
+    edits: tuple[EditBody, ...] = Field(default=(), max_length=100)
+
+
+class UndoBody(_Body):
+    """Which final to reopen."""
+
+    decision: Key
+
+
+class SkipBody(_Body):
+    """Which lease to put aside."""
+
+    lease: Key
+
+
+class AutosaveBody(_Body):
+    """Unfinished edits of a lease."""
+
+    lease: Key
+    edits: tuple[EditBody, ...] = Field(max_length=100)
+
+
+BodyModel = TypeVar("BodyModel", bound=_Body)
+
+
+def desk_routes(studio: Studio) -> list[Route]:
+    """Return the routes that serve one workspace to the local annotator."""
+    desk = _Desk(studio)
+    return [
+        Route("/healthz", _health),
+        Route("/creative/{sha256}", desk.picture),
+        Route("/desk/step", desk.step),
+        Route("/desk/blind", desk.blind, methods=["POST"]),
+        Route("/desk/final", desk.final, methods=["POST"]),
+        Route("/desk/undo", desk.undo, methods=["POST"]),
+        Route("/desk/skip", desk.skip, methods=["POST"]),
+        Route("/desk/autosave", desk.autosave, methods=["POST"]),
+    ]
+
+
+async def _health(_request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+class _Desk:
+    def __init__(self, studio: Studio) -> None:
+        self._workspace = studio.workspace
+        self._store = studio.store
+        self._pictures = studio.workspace.derivatives
+        self._protocol = studio.workspace.protocol
+
+    async def picture(self, request: Request) -> Response:
+        """Serve a derivative by its content hash; originals keep their metadata and stay in."""
+        sha256 = request.path_params["sha256"]
+        headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+        if not _SHA256.fullmatch(sha256) or not await run_in_threadpool(
+            self._pictures.exists, sha256
+        ):
+            return JSONResponse({"code": "not_found", "message": "no such picture"}, 404)
+        path = self._pictures.local_path(sha256)
+        if path:
+            return FileResponse(path, headers=headers, media_type=DERIVATIVE_MEDIA_TYPE)
+        data = await run_in_threadpool(self._pictures.get, sha256)
+        return Response(data, headers=headers, media_type=DERIVATIVE_MEDIA_TYPE)
+
+    async def step(self, _request: Request) -> Response:
+        """Answer with the step in hand."""
+        return await self._answer(lambda _connection: None)
+
+    async def blind(self, request: Request) -> Response:
+        """Store a blind verdict."""
+
+        def write(connection: Connection, body: BlindBody) -> None:
+            now = datetime.now(UTC)
+            lease = require_lease(connection, LOCAL_ANNOTATOR, body.lease)
+            decisions.decide_blind(
+                connection,
+                LOCAL_ANNOTATOR,
+                lease_id=body.lease,
+                decision=body.decision,
+                verdict=cast(HumanVerdict, to_verdict(body.verdict, lease.left_is)),
+                reason=body.reason,
+                timing=body.timing(now),
+            )
+
+        return await self._write(request, BlindBody, write)
+
+    async def final(self, request: Request) -> Response:
+        """Store a final verdict."""
+
+        def write(connection: Connection, body: FinalBody) -> None:
+            decisions.decide_final(
+                connection,
+                LOCAL_ANNOTATOR,
+                self._protocol,
+                lease_id=body.lease,
+                decision=body.decision,
+                action=body.action,
+                edits=[edit.to_autosave() for edit in body.edits],
+                timing=body.timing(datetime.now(UTC)),
+            )
+
+        return await self._write(request, FinalBody, write)
+
+    async def undo(self, request: Request) -> Response:
+        """Reopen a final."""
+
+        def write(connection: Connection, body: UndoBody) -> None:
+            decisions.undo(
+                connection,
+                LOCAL_ANNOTATOR,
+                final_decision=body.decision,
+                now=datetime.now(UTC),
+            )
+
+        return await self._write(request, UndoBody, write)
+
+    async def skip(self, request: Request) -> Response:
+        """Put a pair aside."""
+
+        def write(connection: Connection, body: SkipBody) -> None:
+            decisions.skip(
+                connection, LOCAL_ANNOTATOR, lease_id=body.lease, now=datetime.now(UTC)
+            )
+
+        return await self._write(request, SkipBody, write)
+
+    async def autosave(self, request: Request) -> Response:
+        """Keep unfinished edits; answer with the words as they will be stored."""
+
+        def save(body: AutosaveBody) -> Response:
+            with self._store.write() as connection:
+                stored = decisions.autosave(
+                    connection,
+                    LOCAL_ANNOTATOR,
+                    lease_id=body.lease,
+                    edits=[edit.to_autosave() for edit in body.edits],
+                    now=datetime.now(UTC),
+                )
+            return JSONResponse({"stored": stored})
+
+        try:
+            body = await _read_body(request, AutosaveBody)
+            return await run_in_threadpool(save, body)
+        except CreativePairError as error:
+            return error_response(error)
+
+    async def _write(
+        self,
+        request: Request,
+        model: type[BodyModel],
+        write: Callable[[Connection, BodyModel], None],
+    ) -> Response:
+        try:
+            body = await _read_body(request, model)
+        except CreativePairError as error:
+            return error_response(error)
+        return await self._answer(lambda connection: write(connection, body))
+
+    async def _answer(self, write: Callable[[Connection], None]) -> Response:
+        """Write, and answer with the next step; one transaction."""
+
+        def run() -> bytes:
+            with self._store.write() as connection:
+                write(connection)
+                view = show_step(
+                    connection, self._workspace, LOCAL_ANNOTATOR, now=datetime.now(UTC)
+                )
+            return view.model_dump_json().encode()
+
+        try:
+            body = await run_in_threadpool(run)
+        except CreativePairError as error:
+            return error_response(error)
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def error_response(error: CreativePairError) -> JSONResponse:
+    """Return an error as `{code, message, hint}`."""
+    status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
+    body = {"code": error.code, "message": error.message, "hint": error.hint}
+    return JSONResponse(body, status_code=status)
+
+
+async def _read_body(request: Request, model: type[BodyModel]) -> BodyModel:
+    try:
+        return model.model_validate(await request.json())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError("the request is not JSON", hint="Reload the page.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{where}: {first['msg']}", hint="Reload the page.") from error
