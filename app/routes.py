@@ -192,9 +192,7 @@ class _Desk:
         """Put a pair aside."""
 
         def write(connection: Connection, body: SkipBody) -> None:
-            decisions.skip(
-                connection, LOCAL_ANNOTATOR, lease_id=body.lease, now=datetime.now(UTC)
-            )
+            decisions.skip(connection, LOCAL_ANNOTATOR, lease_id=body.lease, now=datetime.now(UTC))
 
         return await self._write(request, SkipBody, write)
 

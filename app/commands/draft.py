@@ -1,14 +1,17 @@
 """`draft`: have a drafter write a chain for every candidate that lacks one."""
 
+import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 
+from PIL import Image
+
 from app.bootstrap import Studio
-from creativepair.errors import InputError
+from creativepair.errors import CreativePairError, InputError
 from creativepair.images import decode
 from creativepair.records import Creative, Draft, Item, Pair
 from creativepair.store import catalogue, pairs
@@ -16,6 +19,8 @@ from model_assist.drafters.drafter import DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
 
 _BATCH = 50
+_CACHED_IMAGES = 16
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +99,41 @@ def draft_pairs(
         drafted += len(drafts)
         on_progress(drafted + len(failed), len(waiting))
     return DraftReport(drafted, tuple(failed), machine.model_version)
+
+
+def _requests(
+    studio: Studio,
+    waiting: Sequence[Pair],
+    items: Mapping[str, Item],
+    creatives: Mapping[tuple[str, str], Creative],
+) -> Iterator[tuple[Pair, DraftRequest | None]]:
+    """Yield what the drafter may see of each pair; None where a picture cannot be read.
+
+    Pairs come item by item, so a few decoded pictures in memory serve them all.
+    """
+    protocol = studio.workspace.protocol
+
+    @lru_cache(maxsize=_CACHED_IMAGES)
+    def image(sha256: str) -> Image.Image:
+        return decode(studio.workspace.derivatives.get(sha256), name=sha256).image
+
+    for pair in waiting:
+        item = items[pair.item_id]
+        a, b = (creatives[pair.item_id, c] for c in (pair.creative_a, pair.creative_b))
+        try:
+            image_a, image_b = image(a.derivative_sha256), image(b.derivative_sha256)
+        except CreativePairError as error:
+            _log.warning("pair %s cannot be drafted: %s", pair.pair_id, error)
+            yield pair, None
+            continue
+        yield (
+            pair,
+            DraftRequest(
+                image_a=image_a,
+                image_b=image_b,
+                title=item.title,
+                category=item.category,
+                queries=item.queries,
+                protocol=protocol,
+            ),
+        )

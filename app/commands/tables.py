@@ -11,9 +11,7 @@ import pyarrow.parquet as pq
 from creativepair.errors import InputError
 
 
-def write_table(
-    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: Path
-) -> None:
+def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: Path) -> None:
     """Write rows as CSV or Parquet, as the name of the file says; a table without rows too.
 
     Raises:

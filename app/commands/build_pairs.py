@@ -1,0 +1,86 @@
+"""`pairs build`: evidence, near-duplicates, candidates."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import lru_cache
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.bootstrap import Studio
+from creativepair.errors import StateError
+from creativepair.fingerprints import mean_rgb_difference, thumbnail_rgb
+from creativepair.pairing import PairBuild, PairSettings, build_pairs
+from creativepair.records import Creative
+from creativepair.store import catalogue, pairs
+
+_CACHED_THUMBNAILS = 2_000
+
+
+def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
+    """Build evidence and pairs from everything ingested, as a new evidence version.
+
+    Raises:
+        StateError: when there is nothing to pair.
+    """
+    with studio.store.read() as connection:
+        creatives = catalogue.list_creatives(connection)
+        exposures = catalogue.list_exposures(connection)
+        version = pairs.next_evidence_version(connection)
+    if not creatives:
+        raise StateError("the workspace has no creatives", hint="Read some: creativepair ingest.")
+    if not exposures and not settings.without_logs:
+        raise StateError(
+            "the workspace has no exposures",
+            hint="Read logs with creativepair ingest, or pass --without-logs.",
+        )
+    build = build_pairs(
+        creatives,
+        exposures,
+        settings,
+        version=version,
+        rgb_difference=_rgb_differences(studio),
+    )
+    with studio.store.write() as connection:
+        pairs.save_build(
+            connection,
+            version=version,
+            pairs_built=build.pairs,
+            evidence_built=build.evidence,
+            settings=settings.model_dump(mode="json"),
+            summary=summarise(build),
+            now=datetime.now(UTC),
+        )
+    return build
+
+
+def summarise(build: PairBuild) -> dict[str, Any]:
+    """Return the figures of a build as JSON values."""
+    return {
+        "pairs": len(build.pairs),
+        "candidates": build.funnel.get("candidate", 0),
+        "near_duplicates": build.near_duplicates,
+        "flagged_groups": [asdict(group) for group in build.flagged_groups],
+        "noise_scale": build.noise_scale,
+        "num_aa_pairs": build.num_aa_pairs,
+        "expected_wrong": build.expected_wrong,
+        "funnel": dict(build.funnel),
+    }
+
+
+def _rgb_differences(studio: Studio) -> Callable[[Creative, Creative], float]:
+    @lru_cache(maxsize=_CACHED_THUMBNAILS)
+    def thumbnail(sha256: str) -> NDArray[np.uint8]:
+        with Image.open(BytesIO(studio.workspace.derivatives.get(sha256))) as image:
+            return thumbnail_rgb(image.convert("RGB"))
+
+    def difference(first: Creative, second: Creative) -> float:
+        return mean_rgb_difference(
+            thumbnail(first.derivative_sha256), thumbnail(second.derivative_sha256)
+        )
+
+    return difference

@@ -1,0 +1,1 @@
+"""Machines that help: drafters now, trained models later. Never imports the store."""

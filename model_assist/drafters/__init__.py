@@ -1,0 +1,1 @@
+"""Drafters: machines that propose a chain for a pair, without ever seeing its CTR."""

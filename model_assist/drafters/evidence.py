@@ -1,0 +1,211 @@
+"""The evidence drafter: a chain from measurements alone, every rationale with its values.
+
+The baseline that every model must beat. It sees no CTR, reads no text and knows no objects, and
+says so. Its weights are fixed on general grounds of advertising practice (a large, whole, centred
+and sharp product, little clutter, some but not much text); they were fitted to no label, so its
+probability is not calibrated and stays within 5 to 95 %.
+"""
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import cast
+
+import numpy as np
+from PIL import Image
+
+from creativepair.chain import Chain, Finding, render_chain
+from creativepair.fingerprints import hamming, mean_rgb_difference
+from creativepair.protocol import Question, Verdict
+from creativepair.wording import Identity, other
+from model_assist.drafters.drafter import DraftedChain, DraftRequest
+from model_assist.drafters.measures import Measures, measure
+
+_LEAST_PROB = 0.05
+_TOO_ALIKE_BITS, _TOO_ALIKE_RGB = 4, 12.0
+_GOOD_TEXT_AREA = 0.08
+_GOOD_SUBJECT_SIZE = 0.45
+
+# Weight of each reason: log-odds per unit of its score difference (A − B).
+_WEIGHTS: dict[str, tuple[str, float, Callable[[Measures], float]]] = {
+    "size": ("subject size", 3.0, lambda m: -abs(m.subject_size - _GOOD_SUBJECT_SIZE)),
+    "centring": ("centring", 1.0, lambda m: m.centring),
+    "whole": ("completeness of the subject", 1.5, lambda m: -m.cut_off),
+    "text": ("amount of text", 4.0, lambda m: -abs(m.text_area - _GOOD_TEXT_AREA)),
+    "clutter": ("calm background", 4.0, lambda m: -m.clutter),
+    "harmony": ("harmony of hues", 1.0, lambda m: m.harmony),
+    "contrast": ("contrast", 1.0, lambda m: m.contrast),
+    "sharpness": ("sharpness", 0.1, lambda m: float(np.log1p(m.sharpness))),
+}
+
+
+class EvidenceDrafter:
+    """Drafts from measurements; the same request always gets the same chain."""
+
+    name = "evidence"
+    model_version = "evidence-1"
+
+    def draft(self, request: DraftRequest) -> DraftedChain:
+        """Write a chain; swapping the images mirrors it."""
+        start = time.perf_counter()
+        pixels_a, pixels_b = request.image_a.tobytes(), request.image_b.tobytes()
+        same = request.image_a.size == request.image_b.size and pixels_a == pixels_b
+        a, b = (
+            _measure(i.size, p)
+            for i, p in ((request.image_a, pixels_a), (request.image_b, pixels_b))
+        )
+        scores = {
+            name: weight * (score(a) - score(b)) for name, (_, weight, score) in _WEIGHTS.items()
+        }
+        prob_a = _probability(sum(scores.values()), pixels_a, pixels_b)
+        findings = tuple(
+            _finding(question, request, a, b, same, scores, prob_a)
+            for question in request.protocol.questions
+        )
+        chain = Chain(protocol=request.protocol.version, findings=findings)
+        return DraftedChain(
+            chain=chain,
+            prob_a=prob_a,
+            raw_text=render_chain(chain, request.protocol, "AB"),
+            tokens=0,
+            seconds=time.perf_counter() - start,
+        )
+
+
+@lru_cache(maxsize=16)
+def _measure(size: tuple[int, int], pixels: bytes) -> Measures:
+    """Measure once what takes part in several pairs; those come one after another."""
+    return measure(Image.frombytes("RGB", size, pixels))
+
+
+def _probability(log_odds: float, pixels_a: bytes, pixels_b: bytes) -> float:
+    """Return P(A), never exactly even: a draw is settled by the pixels, alike in either order."""
+    prob = 1 / (1 + float(np.exp(-log_odds)))
+    if abs(log_odds) < 1e-9:
+        return 0.501 if pixels_a >= pixels_b else 0.499
+    return min(max(prob, _LEAST_PROB), 1 - _LEAST_PROB)
+
+
+def _finding(
+    question: Question,
+    request: DraftRequest,
+    a: Measures,
+    b: Measures,
+    same: bool,
+    scores: dict[str, float],
+    prob_a: float,
+) -> Finding:
+    if question.id == request.protocol.answer:
+        return _answer(question, scores, prob_a)
+    if question.id == "identical":
+        words = "every pixel is equal" if same else "the pixels differ"
+        return Finding(question=question.id, verdict="yes" if same else "no", rationale=words)
+    if question.id == "too_similar":
+        return _too_similar(a, b)
+    if question.needs:
+        return _cannot_see(question, request)
+    compare = _COMPARISONS.get(question.id)
+    if compare:
+        verdict, words = compare(a, b)
+        return Finding(question=question.id, verdict=verdict, rationale=words)
+    verdict = "tie" if "tie" in question.verdicts else cast(Verdict, question.verdicts[-1])
+    return Finding(question=question.id, verdict=verdict, rationale="not measured")
+
+
+def _answer(question: Question, scores: dict[str, float], prob_a: float) -> Finding:
+    winner: Identity = "A" if prob_a >= 0.5 else "B"
+    loser = other(winner)
+    sign = 1 if winner == "A" else -1
+    for_winner = {name: sign * score for name, score in scores.items()}
+    ranked = sorted(for_winner, key=lambda name: for_winner[name], reverse=True)
+    best = [_WEIGHTS[name][0] for name in ranked[:3] if for_winner[name] > 0.02]
+    worst = [_WEIGHTS[name][0] for name in ranked[-1:] if for_winner[name] < -0.02]
+    words = f"for {{{winner}}}: {', '.join(best)}" if best else "the measurements hardly differ"
+    if worst:
+        words += f"; for {{{loser}}}: {worst[0]}"
+    prob = max(prob_a, 1 - prob_a)
+    return Finding(
+        question=question.id,
+        verdict=winner,
+        rationale=f"{words} (uncalibrated probability {prob:.2f})",
+    )
+
+
+def _too_similar(a: Measures, b: Measures) -> Finding:
+    bits = hamming(a.phash, b.phash)
+    colours = mean_rgb_difference(a.thumbnail, b.thumbnail)
+    alike = bits <= _TOO_ALIKE_BITS and colours < _TOO_ALIKE_RGB
+    return Finding(
+        question="too_similar",
+        verdict="yes" if alike else "no",
+        rationale=f"perceptual hashes differ in {bits} of 64 bits, colours by {colours:.0f} of 255",
+    )
+
+
+def _cannot_see(question: Question, request: DraftRequest) -> Finding:
+    given = request.queries if question.needs == "queries" else request.title
+    words = "measurements alone cannot tell what the images show" if given else question.missing
+    return Finding(question=question.id, verdict="tie", rationale=words or "")
+
+
+def _verdict(difference: float, threshold: float) -> Verdict:
+    if abs(difference) < threshold:
+        return "tie"
+    return "A" if difference > 0 else "B"
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _text(a: Measures, b: Measures) -> tuple[Verdict, str]:
+    score = abs(b.text_area - _GOOD_TEXT_AREA) - abs(a.text_area - _GOOD_TEXT_AREA)
+    return _verdict(score, 0.03), (
+        f"text-like strokes cover {_share(a.text_area)} of {{A}} and {_share(b.text_area)} of "
+        f"{{B}}; about {_share(_GOOD_TEXT_AREA)} counts as enough, the words were not read"
+    )
+
+
+def _props(a: Measures, b: Measures) -> tuple[Verdict, str]:
+    return "tie", (
+        "people and props are not recognised; edges away from the subject cover "
+        f"{_share(a.clutter)} of {{A}} and {_share(b.clutter)} of {{B}}"
+    )
+
+
+def _layout(a: Measures, b: Measures) -> tuple[Verdict, str]:
+    score = (a.centring - a.clutter) - (b.centring - b.clutter)
+    return _verdict(score, 0.05), (
+        f"centring of the subject is {a.centring:.2f} in {{A}} and {b.centring:.2f} in {{B}} "
+        f"(1 is the middle), clutter {_share(a.clutter)} against {_share(b.clutter)}"
+    )
+
+
+def _subject(a: Measures, b: Measures) -> tuple[Verdict, str]:
+    score = sum(
+        weight * (scored(a) - scored(b))
+        for _, weight, scored in (_WEIGHTS[name] for name in ("size", "centring", "whole"))
+    )
+    return _verdict(score, 0.1), (
+        f"the subject covers {_share(a.subject_size)} of {{A}} and {_share(b.subject_size)} of "
+        f"{{B}}, and touches {_share(a.cut_off)} against {_share(b.cut_off)} of the border; "
+        f"sharpness {a.sharpness:.1f} against {b.sharpness:.1f}"
+    )
+
+
+def _background(a: Measures, b: Measures) -> tuple[Verdict, str]:
+    score = (a.harmony - b.harmony) - 2 * (a.clutter - b.clutter)
+    return _verdict(score, 0.08), (
+        f"harmony of hues is {a.harmony:.2f} in {{A}} and {b.harmony:.2f} in {{B}} (1 is one hue), "
+        f"colourfulness {a.colourfulness:.0f} against {b.colourfulness:.0f}, contrast "
+        f"{a.contrast:.2f} against {b.contrast:.2f}"
+    )
+
+
+_COMPARISONS: dict[str, Callable[[Measures, Measures], tuple[Verdict, str]]] = {
+    "in_image_text": _text,
+    "models_props": _props,
+    "layout": _layout,
+    "subject": _subject,
+    "background": _background,
+}
