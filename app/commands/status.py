@@ -4,7 +4,7 @@ from annotators.consensus import majority
 from annotators.state import to_judgements
 from app.bootstrap import Studio
 from creativepair.store import catalogue, judgements, pairs, tables
-from exports.releases import list_releases
+from exports.listing import list_releases
 
 
 def count_workspace(studio: Studio) -> dict[str, int]:

@@ -1,0 +1,487 @@
+"""The command line. Heavy imports are inside the commands, so that help answers at once."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.output import emit, note, print_error, progress
+from creativepair.errors import CreativePairError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.bootstrap import Studio
+    from creativepair.ingestion.rejects import Reject
+
+cli = typer.Typer(
+    name="creativepair",
+    help="Turn exposure logs and ad images into a trusted, explained dataset of image pairs.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+pairs_cli = typer.Typer(help="Evidence, near-duplicates and candidates.", no_args_is_help=True)
+judgements_cli = typer.Typer(help="Judgements as tables.", no_args_is_help=True)
+release_cli = typer.Typer(help="Versioned, checksummed releases.", no_args_is_help=True)
+cli.add_typer(pairs_cli, name="pairs")
+cli.add_typer(judgements_cli, name="judgements")
+cli.add_typer(release_cli, name="release")
+
+WorkspacePath = Annotated[
+    Path | None,
+    typer.Option("--workspace", help="Folder of the workspace; default: the nearest one upward."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Host = Annotated[str, typer.Option(help="Address to serve on; loopback only.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")]
+
+_SHOWN_REJECTS = 20
+
+
+def main() -> None:
+    """Run the command line; `--debug`, anywhere, shows the traceback of an error."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        cli()
+    except CreativePairError as error:
+        if debug:
+            raise
+        print_error(error)
+        sys.exit(1)
+
+
+@cli.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Folder to make.")] = Path(),
+    name: Annotated[str | None, typer.Option(help="Name shown on the desk.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of log times that name none.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a workspace."""
+    from creativepair.store import create_store
+    from creativepair.workspace import Settings, create_workspace
+
+    root = path.expanduser().resolve()
+    settings = Settings(name=name or root.name or "workspace", timezone=timezone)
+    workspace = create_workspace(root, settings)
+    create_store(workspace.database_url)
+    emit(
+        {"workspace": str(workspace.root)},
+        as_json=as_json,
+        lines=f"Made the workspace {workspace.root}\nNext: creativepair ingest --workspace {root}",
+    )
+
+
+@cli.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the demo.")] = Path("demo"),
+    num_pairs: Annotated[int, typer.Option("--pairs", min=1, max=5_000)] = 60,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    judged: Annotated[
+        bool, typer.Option("--judged", help="Add judgements of simulated annotators.")
+    ] = False,
+    no_serve: Annotated[bool, typer.Option("--no-serve", help="Do not open the desk.")] = False,
+    host: Host = "127.0.0.1",
+    port: Port = 8501,
+    as_json: AsJson = False,
+) -> None:
+    """Draw synthetic ads with planted CTRs, pair and draft them, open the desk."""
+    from app.commands.demo import make_demo
+    from app.commands.status import count_workspace
+
+    bars = {what: progress(what) for what in ("Ads", "Drafts")}
+    if not (folder / "creativepair.toml").exists():
+        note(f"Drawing a synthetic demo of {num_pairs} pairs into {folder.resolve()} …")
+    studio = make_demo(
+        folder,
+        num_pairs=num_pairs,
+        seed=seed,
+        judged=judged,
+        on_progress=lambda what, done, total: bars[what](done, total),
+    )
+    counts = count_workspace(studio)
+    keys = ("items", "creatives", "pairs", "drafts", "judgements")
+    result: dict[str, Any] = {
+        "workspace": str(studio.workspace.root),
+        **{key: counts[key] for key in keys},
+        "synthetic": True,
+        "url": None,
+    }
+    summary = ", ".join(f"{counts[key]} {key}" for key in keys)
+    if no_serve:
+        emit(result, as_json=as_json, lines=f"{studio.workspace.root}: {summary} (synthetic)")
+        return
+    note(f"{summary} (synthetic)")
+    _serve(studio, host, port, result, as_json)
+
+
+@cli.command()
+def ingest(
+    items: Annotated[list[str] | None, typer.Option(help="Items: file, glob or URL.")] = None,
+    creatives: Annotated[list[str] | None, typer.Option(help="Creatives.")] = None,
+    exposures: Annotated[
+        list[str] | None, typer.Option(help="Exposure logs; may be given several times.")
+    ] = None,
+    more_exposures: Annotated[
+        list[str] | None, typer.Argument(help="More exposure logs.", metavar="[EXPOSURES]...")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images.")] = None,
+    strata: Annotated[str | None, typer.Option(help="Log columns that are strata: a,b.")] = None,
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="A column's name in your files: new=Old.")
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of times that name none.")] = None,
+    replace: Annotated[bool, typer.Option(help="Let new numbers and images win.")] = False,
+    strict: Annotated[bool, typer.Option(help="Exit 1 when a row was rejected.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Check everything, write nothing.")] = False,
+    allow_remote: Annotated[bool, typer.Option(help="Read addresses, not only files.")] = False,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read items, creatives with their images, and exposure logs."""
+    from app.bootstrap import open_studio
+    from creativepair.ingestion import IngestRequest, ingest_files
+
+    request = IngestRequest(
+        items=items or [],
+        creatives=creatives or [],
+        exposures=[*(exposures or []), *(more_exposures or [])],
+        images=images,
+        strata=None if strata is None else tuple(s.strip() for s in strata.split(",") if s.strip()),
+        renames=_renames(mapping or []),
+        timezone=timezone,
+        replace=replace,
+        dry_run=dry_run,
+        allow_remote=allow_remote,
+    )
+    if not (request.items or request.creatives or request.exposures):
+        raise InputError("nothing to read", hint="Give --items, --creatives or --exposures.")
+    studio = open_studio(workspace)
+    report = ingest_files(studio.workspace, studio.store, request)
+    for name in report.recognised:
+        note(f"{name} was read before; its rows count once")
+    _note_rejects(report.rejects)
+    result = {
+        "items": report.items,
+        "creatives": report.creatives,
+        "exposures": report.exposures,
+        "rejected": len(report.rejects),
+        "rejects_file": str(report.rejects_file) if report.rejects_file else None,
+        "recognised": list(report.recognised),
+        "strata": list(report.strata),
+        "dry_run": dry_run,
+    }
+    lines = (
+        f"{'Would read' if dry_run else 'Read'} {report.items} items, {report.creatives} creatives, "
+        f"{report.exposures} exposures"
+        + (f" (strata: {', '.join(report.strata)})" if report.strata else "")
+        + (f"; rejected {len(report.rejects)} rows" if report.rejects else "")
+        + (f", listed in {report.rejects_file}" if report.rejects_file else "")
+    )
+    emit(result, as_json=as_json, lines=lines)
+    if strict and report.rejects:
+        raise typer.Exit(1)
+
+
+@pairs_cli.command("build")
+def build(
+    min_impressions: Annotated[int | None, typer.Option(help="Of each creative; 1000.")] = None,
+    min_gap: Annotated[float | None, typer.Option(help="Adjusted CTR gap; 0.60.")] = None,
+    min_confidence: Annotated[float | None, typer.Option(help="P of the winner; 0.95.")] = None,
+    per_item: Annotated[int | None, typer.Option(help="Candidates per item; 3.")] = None,
+    phash_radius: Annotated[int | None, typer.Option(help="Bits; 4.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the choice within an item; 0.")] = None,
+    without_logs: Annotated[bool, typer.Option(help="From images alone.")] = False,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute CTR evidence, exclude near-duplicates, choose candidates."""
+    from pydantic import ValidationError
+
+    from app.bootstrap import open_studio
+    from app.commands.build_pairs import build_workspace_pairs, summarise
+    from creativepair.pairing import PairSettings
+
+    given = {
+        "min_impressions": min_impressions,
+        "min_gap": min_gap,
+        "min_confidence": min_confidence,
+        "per_item": per_item,
+        "phash_radius": phash_radius,
+        "seed": seed,
+        "without_logs": without_logs,
+    }
+    try:
+        settings = PairSettings.model_validate({k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise typer.BadParameter(f"--{option}: {first['msg']}, not {first['input']}") from error
+    summary = summarise(build_workspace_pairs(open_studio(workspace), settings))
+    funnel = "\n".join(f"{count:>9,}  {reason}" for reason, count in summary["funnel"].items())
+    wrong = summary["expected_wrong"]
+    lines = f"{summary['pairs']:,} pairs\n{funnel}" + (
+        "" if wrong is None else f"\nexpected share of wrong winners: {100 * wrong:.1f} %"
+    )
+    emit(summary, as_json=as_json, lines=lines)
+
+
+@pairs_cli.command("list")
+def list_(
+    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write all pairs to a file."""
+    from app.bootstrap import open_studio
+    from app.commands.list_pairs import list_pairs
+
+    rows = list_pairs(open_studio(workspace), out)
+    _emit_file(rows, out, as_json)
+
+
+@pairs_cli.command("show")
+def show(
+    pair_id: Annotated[str, typer.Argument(help="Id of the pair.")],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one pair with all that is known of it."""
+    import json
+
+    from app.bootstrap import open_studio
+    from app.commands.list_pairs import show_pair
+
+    record = show_pair(open_studio(workspace), pair_id)
+    emit(record, as_json=as_json, lines=json.dumps(record, indent=2, ensure_ascii=False))
+
+
+@cli.command()
+def draft(
+    drafter: Annotated[str, typer.Option(help="Who drafts: evidence.")] = "evidence",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
+    resume: Annotated[  # noqa: ARG001 (a contract: drafting always goes on where it stopped)
+        bool, typer.Option(help="Go on where a run stopped; always so.")
+    ] = False,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draft a reasoning chain for every candidate that has none."""
+    from app.bootstrap import open_studio
+    from app.commands.draft import draft_pairs
+
+    report = draft_pairs(
+        open_studio(workspace), drafter=drafter, limit=limit, on_progress=progress("Drafts")
+    )
+    result = {
+        "drafted": report.drafted,
+        "failed": len(report.failed),
+        "parse_failures": 0,
+        "incoherent": 0,
+        "model_version": report.model_version,
+    }
+    failed = f"; {len(report.failed)} failed: {', '.join(report.failed[:20])}"
+    lines = f"Drafted {report.drafted} chains with {report.model_version}"
+    emit(result, as_json=as_json, lines=lines + (failed if report.failed else ""))
+
+
+@cli.command()
+def review(
+    host: Host = "127.0.0.1",
+    port: Port = 8501,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the review desk."""
+    from app.bootstrap import open_studio
+
+    _serve(open_studio(workspace), host, port, {}, as_json)
+
+
+@judgements_cli.command("export")
+def export(
+    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write every finished judgement to a file."""
+    from app.bootstrap import open_studio
+    from app.commands.judgements import export_judgements
+
+    rows = export_judgements(open_studio(workspace), out)
+    _emit_file(rows, out, as_json)
+
+
+@judgements_cli.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV, Parquet or JSONL.")],
+    strict: Annotated[bool, typer.Option(help="Exit 1 when a row was rejected.")] = False,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read judgements from a file; rows that are stored already are skipped."""
+    from app.bootstrap import open_studio
+    from app.commands.judgements import import_judgements
+
+    summary = import_judgements(open_studio(workspace), file)
+    _note_rejects(summary.rejects)
+    result = {
+        "imported": summary.imported,
+        "skipped": summary.skipped,
+        "rejected": len(summary.rejects),
+        "rejects_file": str(summary.rejects_file) if summary.rejects_file else None,
+    }
+    lines = (
+        f"Imported {summary.imported}, skipped {summary.skipped}, rejected {len(summary.rejects)}"
+    )
+    emit(result, as_json=as_json, lines=lines)
+    if strict and summary.rejects:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def status(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
+    """Count what the workspace holds."""
+    from app.bootstrap import open_studio
+    from app.commands.status import count_workspace
+
+    studio = open_studio(workspace)
+    counts = count_workspace(studio)
+    lines = "\n".join(f"{count:>9,}  {name}" for name, count in counts.items())
+    title = studio.workspace.settings.name
+    marked = " (synthetic)" if studio.workspace.settings.synthetic else ""
+    result = {"workspace": str(studio.workspace.root), **counts}
+    emit(result, as_json=as_json, lines=f"{title}{marked}\n{lines}")
+
+
+@release_cli.command("build")
+def release_build(
+    version: Annotated[str, typer.Argument(help="MAJOR.MINOR.PATCH, such as 0.1.0.")],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build an immutable release."""
+    from datetime import UTC, datetime
+
+    from app.bootstrap import open_studio
+    from exports.builder import build_release
+
+    studio = open_studio(workspace)
+    built = build_release(studio.workspace, studio.store, version, now=datetime.now(UTC))
+    result = {
+        "version": built.version,
+        "rows": built.rows,
+        "splits": dict(built.splits),
+        "files": [str(file) for file in built.files],
+        "path": str(built.path),
+    }
+    splits = ", ".join(f"{count} {split}" for split, count in built.splits.items())
+    lines = f"Released {built.version}: {built.rows} pairs ({splits})\n{built.path}"
+    emit(result, as_json=as_json, lines=lines)
+
+
+@release_cli.command("list")
+def release_list(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
+    """List the releases."""
+    from dataclasses import asdict
+
+    from app.bootstrap import open_studio
+    from exports.listing import list_releases
+
+    found = [asdict(release) for release in list_releases(open_studio(workspace).workspace)]
+    lines = "\n".join("  ".join(str(v) for v in release.values()) for release in found)
+    emit({"releases": found}, as_json=as_json, lines=lines or "No releases yet.")
+
+
+@release_cli.command("show")
+def release_show(
+    version: Annotated[str, typer.Argument(help="Version of a release.")],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the manifest of a release."""
+    import json
+
+    from app.bootstrap import open_studio
+    from exports.listing import find_release, read_manifest
+
+    opened = open_studio(workspace).workspace
+    manifest = read_manifest(opened, version).model_dump(mode="json")
+    result = manifest | {"path": str(find_release(opened, version))}
+    emit(result, as_json=as_json, lines=json.dumps(result, indent=2, ensure_ascii=False))
+
+
+@release_cli.command("verify")
+def release_verify(
+    version: Annotated[str, typer.Argument(help="Version of a release.")],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every byte and every rule of a release; exit 1 when something is wrong."""
+    from app.bootstrap import open_studio
+    from exports.verification import verify_release
+
+    verification = verify_release(open_studio(workspace).workspace, version)
+    problems = list(verification.problems)
+    emit(
+        {"ok": verification.ok, "problems": problems},
+        as_json=as_json,
+        lines="ok" if verification.ok else "\n".join(problems),
+    )
+    if not verification.ok:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def doctor(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
+    """Check the environment and the workspace, and say what to mend."""
+    from dataclasses import asdict
+
+    from app.commands.doctor import check_all
+
+    checks = check_all(workspace)
+    lines = "\n".join(f"{'ok ' if c.ok else 'BAD'}  {c.name}: {c.message}" for c in checks)
+    emit({"checks": [asdict(check) for check in checks]}, as_json=as_json, lines=lines)
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+def _serve(studio: "Studio", host: str, port: int, result: dict[str, Any], as_json: bool) -> None:
+    from app.server import serve
+
+    def announce(url: str) -> None:
+        lines = f"The desk is open: {url}   (Ctrl+C stops it)"
+        emit(result | {"url": url}, as_json=as_json, lines=lines)
+
+    serve(studio, host=host, port=port, on_ready=announce)
+
+
+def _emit_file(rows: int, path: Path, as_json: bool) -> None:
+    absolute = path.expanduser().resolve()
+    result = {"rows": rows, "path": str(absolute)}
+    emit(result, as_json=as_json, lines=f"Wrote {rows} rows to {absolute}")
+
+
+def _note_rejects(rejects: "Sequence[Reject]") -> None:
+    for reject in rejects[:_SHOWN_REJECTS]:
+        value = f" {reject.value!r}" if reject.value else ""
+        note(f"{reject.file}, row {reject.row}: {reject.column}{value} {reject.reason}")
+    if len(rejects) > _SHOWN_REJECTS:
+        note(f"… and {len(rejects) - _SHOWN_REJECTS} more")
+
+
+def _renames(mapping: list[str]) -> dict[str, str]:
+    """Return our column name by the files', from `new=Old` words."""
+    wrong = [entry for entry in mapping if "=" not in entry]
+    if wrong:
+        raise typer.BadParameter(f"--map wants new=Old, not {wrong[0]}")
+    return {old: new for new, old in (entry.split("=", 1) for entry in mapping)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""A small workspace to release: items with drawn images, evidence, drafts and judgements."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from creativepair.chain import Chain, Finding
+from creativepair.fingerprints import fingerprint
+from creativepair.images import decode, encode_derivative
+from creativepair.records import (
+    Arm,
+    ChainStatus,
+    Creative,
+    Draft,
+    Evidence,
+    HumanVerdict,
+    Item,
+    JudgementEvent,
+    Pair,
+    PairStatus,
+    Source,
+    Step,
+    order_identities,
+    pair_id_of,
+)
+from creativepair.store import catalogue, judgements, pairs
+from creativepair.store.database import Store, create_store
+from creativepair.wording import Identity
+from creativepair.workspace import Settings, Workspace, create_workspace
+
+NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+def draw_image(seed: int) -> Image.Image:
+    """Draw soft coloured noise: every seed looks different, also to a perceptual hash."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, size=(8, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC)
+
+
+def make_chain(answer: Identity, rationale: str = "{A} shows the product larger") -> Chain:
+    return Chain(
+        protocol="1",
+        findings=(
+            Finding(question="subject", verdict="A", rationale=rationale),
+            Finding(question="click", verdict=answer),
+        ),
+    )
+
+
+@dataclass
+class Studio:
+    """A workspace, and short words to fill it."""
+
+    workspace: Workspace
+    store: Store
+    pairs: list[Pair] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    num_events: int = 0
+
+    def add_creative(
+        self, item_id: str, creative_id: str, *, seed: int, synthetic: bool = False
+    ) -> Creative:
+        """Store an image, its derivative and its record."""
+        original = encode_derivative(draw_image(seed))
+        decoded = decode(original, name=creative_id)
+        hashes = fingerprint(decoded.image)
+        creative = Creative(
+            item_id=item_id,
+            creative_id=creative_id,
+            image_sha256=self.workspace.originals.put(original),
+            pixel_sha256=decoded.pixel_sha256,
+            derivative_sha256=self.workspace.derivatives.put(encode_derivative(decoded.image)),
+            width=decoded.width,
+            height=decoded.height,
+            phash=hashes.phash,
+            dhash=hashes.dhash,
+            colorhash=hashes.colorhash,
+            recipe=hashes.recipe,
+            synthetic=synthetic,
+        )
+        with self.store.write() as connection:
+            catalogue.put_creatives(connection, [creative])
+        return creative
+
+    def add_pair(
+        self,
+        number: int,
+        *,
+        prob_a: float | None = 0.97,
+        seeds: tuple[int, int] | None = None,
+        status: PairStatus = PairStatus.CANDIDATE,
+        synthetic: bool = False,
+    ) -> Pair:
+        """Add an item with two creatives and their pair; `prob_a` None means no logs."""
+        item = Item(
+            item_id=f"item-{number:03d}",
+            title=f"Mug {number}",
+            category="kitchen" if number % 2 else None,
+            queries=("coffee mug", "mug") if number % 3 else (),
+        )
+        with self.store.write() as connection:
+            catalogue.put_items(connection, [item], now=NOW)
+        first, second = (f"c{number}x", f"c{number}y")
+        for creative_id, seed in zip(
+            (first, second), seeds or (2 * number, 2 * number + 1), strict=True
+        ):
+            self.add_creative(item.item_id, creative_id, seed=seed, synthetic=synthetic)
+        a, b = order_identities(item.item_id, first, second)
+        pair = Pair(
+            pair_id=pair_id_of(item.item_id, first, second),
+            item_id=item.item_id,
+            creative_a=a,
+            creative_b=b,
+            status=status,
+            reject_reason="low_confidence" if status is PairStatus.EXCLUDED else None,
+        )
+        self.pairs.append(pair)
+        if prob_a is not None:
+            self.evidence.append(_evidence(pair.pair_id, prob_a))
+        return pair
+
+    def save_build(self) -> None:
+        """Save the pairs and the evidence added so far as the next build."""
+        with self.store.write() as connection:
+            version = pairs.next_evidence_version(connection)
+            pairs.save_build(
+                connection,
+                version=version,
+                pairs_built=self.pairs,
+                evidence_built=[e.model_copy(update={"version": version}) for e in self.evidence],
+                settings={"min_impressions": 1000, "min_gap": 0.6},
+                summary={"candidates": len(self.pairs)},
+                now=NOW,
+            )
+
+    def add_draft(self, pair: Pair, answer: Identity = "A") -> None:
+        """Add a draft of the pair."""
+        draft = Draft(
+            draft_id=f"d-{pair.pair_id}",
+            pair_id=pair.pair_id,
+            drafter="evidence",
+            model_version="evidence-1",
+            item_revision=1,
+            chain=make_chain(answer),
+            answer=answer,
+            prob_a=0.8,
+            raw_text="",
+            tokens=0,
+            seconds=0.1,
+        )
+        with self.store.write() as connection:
+            pairs.add_drafts(connection, [draft], now=NOW)
+
+    def judge(
+        self,
+        pair: Pair,
+        final: HumanVerdict,
+        *,
+        blind: HumanVerdict | None = None,
+        by: str = "ann",
+        chain: Chain | None = None,
+        status: ChainStatus = ChainStatus.NONE,
+        source: Source = Source.DESK,
+        protocol: str = "1",
+    ) -> None:
+        """Store a blind verdict (the final one unless given) and a final."""
+        common: dict[str, Any] = {
+            "lease_id": None,
+            "pair_id": pair.pair_id,
+            "annotator_id": by,
+            "arm": Arm.BLIND,
+            "left_is": "A",
+            "protocol": protocol,
+            "source": source,
+        }
+        verdicts = [(Step.BLIND, blind or final, None, None), (Step.FINAL, final, chain, status)]
+        events = []
+        for step, verdict, stood, became in verdicts:
+            self.num_events += 1
+            time = NOW + timedelta(minutes=self.num_events)
+            events.append(
+                JudgementEvent(
+                    **common,
+                    decision_id=f"{self.num_events}",
+                    step=step,
+                    verdict=verdict,
+                    chain=stood,
+                    chain_status=became,
+                    shown_at=time,
+                    decided_at=time,
+                )
+            )
+        with self.store.write() as connection:
+            judgements.add_events(connection, events)
+
+    def adjudicate(self, pair: Pair, verdict: HumanVerdict) -> None:
+        """Store a reviewer's settlement."""
+        self.num_events += 1
+        event = JudgementEvent(
+            decision_id=f"{self.num_events}",
+            lease_id=None,
+            pair_id=pair.pair_id,
+            annotator_id="lead",
+            step=Step.ADJUDICATE,
+            arm=Arm.BLIND_ONLY,
+            left_is="A",
+            verdict=verdict,
+            protocol="1",
+            shown_at=NOW,
+            decided_at=NOW,
+        )
+        with self.store.write() as connection:
+            judgements.add_events(connection, [event])
+
+
+def _evidence(pair_id: str, prob_a: float) -> Evidence:
+    return Evidence(
+        pair_id=pair_id,
+        version=1,
+        impressions_a=5000,
+        clicks_a=150,
+        impressions_b=4000,
+        clicks_b=60,
+        shared_share=1.0,
+        log_ratio=0.69,
+        variance=0.02,
+        rel_gap=1.0,
+        gap_low=0.5,
+        gap_high=1.6,
+        shrunken_gap=0.9,
+        prob_a=prob_a,
+        z=4.9,
+        randomised=True,
+    )
+
+
+@pytest.fixture
+def make_studio(tmp_path: Path) -> Iterator[Callable[[str], Studio]]:
+    """Makes empty workspaces by name."""
+    made: list[Studio] = []
+
+    def make(name: str) -> Studio:
+        workspace = create_workspace(tmp_path / name, Settings(name="Mugs"))
+        made.append(Studio(workspace, create_store(workspace.database_url)))
+        return made[-1]
+
+    yield make
+    for studio in made:
+        studio.store.close()
+
+
+@pytest.fixture
+def studio(make_studio: Callable[[str], Studio]) -> Studio:
+    """An empty workspace."""
+    return make_studio("studio")
+
+
+@pytest.fixture
+def judged(make_studio: Callable[[str], Studio]) -> Studio:
+    """A workspace with thirty judged pairs."""
+    return fill(make_studio("judged"))
+
+
+def fill(studio: Studio, num_pairs: int = 30) -> Studio:
+    """Fill a workspace: all pairs won by A, every second one with an approved chain."""
+    for number in range(num_pairs):
+        studio.add_pair(number)
+    studio.save_build()
+    for number, pair in enumerate(studio.pairs):
+        studio.add_draft(pair)
+        if number % 2:
+            studio.judge(pair, "A", chain=make_chain("A"), status=ChainStatus.APPROVED)
+        else:
+            studio.judge(pair, "A", blind="B")
+    return studio
+
+
+@pytest.fixture
+def fill_studio() -> Callable[[Studio], Studio]:
+    """Fills a workspace as `judged` is filled."""
+    return fill
+
+
+@pytest.fixture
+def chain_for() -> Callable[[Identity], Chain]:
+    """Makes a short chain with the given answer."""
+    return make_chain
