@@ -180,7 +180,7 @@ def _reveal(
         own=own,
         case="no_draft" if drafted is None else "agree" if drafted == own else "differ",
         evidence=_evidence_view(evidence, lease.left_is) if evidence else None,
-        drafter=f"{draft.drafter} {draft.model_version}" if draft else None,
+        drafter=draft.model_version if draft else None,
         drafted_answer=drafted,
         drafted_prob=prob,
         findings=_findings(

@@ -4,9 +4,15 @@ A desk without accounts answers on loopback only, for a loopback Host, and refus
 came through a proxy: a forwarded request is not local, whatever its address says.
 """
 
+import base64
+import hashlib
 import ipaddress
 import logging
+import re
+from functools import cache
+from pathlib import Path
 
+import streamlit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,16 +23,31 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_BODY_BYTES = 2_000_000
 DESK_HEADER = "x-desk"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
-_SECURITY_HEADERS = {
-    "content-security-policy": (
-        "default-src 'self'; script-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' ws: wss:; "
-        "frame-ancestors 'none'; object-src 'none'; base-uri 'self'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "same-origin",
-}
 _log = logging.getLogger(__name__)
+
+
+@cache
+def security_headers() -> dict[str, str]:
+    """Return the headers of every answer; inline scripts run only where Streamlit ships them."""
+    hashes = "".join(f" 'sha256-{digest}'" for digest in _inline_script_digests())
+    return {
+        "content-security-policy": (
+            f"default-src 'self'; script-src 'self' blob:{hashes}; "
+            "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+            "font-src 'self' data:; connect-src 'self' ws: wss:; frame-ancestors 'none'; "
+            "object-src 'none'; base-uri 'self'"
+        ),
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "same-origin",
+    }
+
+
+def _inline_script_digests() -> list[str]:
+    page = Path(streamlit.__file__).parent / "static" / "index.html"
+    scripts = re.findall(r"<script>(.*?)</script>", page.read_text(encoding="utf-8"), re.DOTALL)
+    return [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
+    ]
 
 
 def require_loopback(host: str) -> None:
@@ -62,7 +83,7 @@ class LocalGuard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _SECURITY_HEADERS.items():
+                for name, value in security_headers().items():
                     headers.setdefault(name, value)
             await send(message)
 

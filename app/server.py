@@ -22,6 +22,7 @@ _CONFIG = {
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
+    "logger.hideWelcomeMessage": True,  # standard output belongs to our own line
     "runner.postScriptGC": False,  # a full collection after every run costs 4 times the verdict
     "server.fileWatcherType": "none",
     "server.headless": True,

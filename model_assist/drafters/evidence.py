@@ -9,7 +9,6 @@ probability is not calibrated and stays within 5 to 95 %.
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -108,7 +107,7 @@ def _finding(
     if compare:
         verdict, words = compare(a, b)
         return Finding(question=question.id, verdict=verdict, rationale=words)
-    verdict = "tie" if "tie" in question.verdicts else cast(Verdict, question.verdicts[-1])
+    verdict = "tie" if "tie" in question.verdicts else question.verdicts[-1]
     return Finding(question=question.id, verdict=verdict, rationale="not measured")
 
 

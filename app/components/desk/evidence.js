@@ -26,7 +26,7 @@ function evidenceSentence(evidence) {
   if (evidence.winner === null) return `The logs favour neither side. ${traffic}`
   return `${capital(evidence.winner)} has the higher adjusted rate: +${percent(evidence.gap)} ` +
     `(95 %: ${percent(evidence.gap_low)} to ${percent(evidence.gap_high)}), ` +
-    `probability ${percent(evidence.winner_prob, 1)}. ${traffic}`
+    `probability ${evidence.winner_prob > 0.999 ? 'over 99.9 %' : percent(evidence.winner_prob, 1)}. ${traffic}`
 }
 
 // The axis is the ratio on a log scale, towards the side that each end names.

@@ -1,0 +1,57 @@
+# The two commands a newcomer needs: `make demo` and `make test`. Each makes .venv from the pinned
+# lock and does all else.
+PYTHON ?= python3
+BIN := .venv/bin
+LINTED := annotators app benchmarks datasets exports model_assist tests
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test check lint types layers suite slow format lock clean
+
+demo: .venv/base
+	$(BIN)/creativepair demo --dir demo $(DEMO)
+
+test: check suite
+
+check: lint types layers
+
+lint: .venv/dev
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/ruff format --check $(LINTED)
+
+types: .venv/dev
+	$(BIN)/mypy
+
+layers: .venv/dev
+	$(BIN)/lint-imports
+
+suite: .venv/dev
+	sh tests/install_browser.sh
+	$(BIN)/pytest -m "not slow" --cov --cov-report=term
+
+slow: .venv/dev
+	$(BIN)/pytest -m slow
+
+format: .venv/dev
+	$(BIN)/ruff check --fix $(LINTED)
+	$(BIN)/ruff format $(LINTED)
+
+# Locks without addresses, so that plain pip installs them from wherever it is told to.
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links \
+	--no-header --annotation-style=line
+lock: .venv/dev
+	$(COMPILE) --upgrade -o requirements/base.txt pyproject.toml
+	$(COMPILE) --upgrade --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml
+
+clean:
+	rm -rf .venv demo
+
+.venv/base: requirements/base.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CreativePair needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/base.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+.venv/dev: .venv/base requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	touch $@
