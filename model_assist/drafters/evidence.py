@@ -6,6 +6,7 @@ and sharp product, little clutter, some but not much text); they were fitted to 
 probability is not calibrated and stays within 5 to 95 %.
 """
 
+import math
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -20,21 +21,39 @@ from creativepair.wording import Identity, other
 from model_assist.drafters.drafter import DraftedChain, DraftRequest
 from model_assist.drafters.measures import Measures, measure
 
-_LEAST_PROB = 0.05
+_MOST_PROB, _LEAST_LEAN = 0.95, 0.501
 _TOO_ALIKE_BITS, _TOO_ALIKE_RGB = 4, 12.0
 _GOOD_TEXT_AREA = 0.08
 _GOOD_SUBJECT_SIZE = 0.45
 
-# Weight of each reason: log-odds per unit of its score difference (A − B).
-_WEIGHTS: dict[str, tuple[str, float, Callable[[Measures], float]]] = {
-    "size": ("subject size", 3.0, lambda m: -abs(m.subject_size - _GOOD_SUBJECT_SIZE)),
-    "centring": ("centring", 1.0, lambda m: m.centring),
-    "whole": ("completeness of the subject", 1.5, lambda m: -m.cut_off),
-    "text": ("amount of text", 4.0, lambda m: -abs(m.text_area - _GOOD_TEXT_AREA)),
-    "clutter": ("calm background", 4.0, lambda m: -m.clutter),
-    "harmony": ("harmony of hues", 1.0, lambda m: m.harmony),
-    "contrast": ("contrast", 1.0, lambda m: m.contrast),
-    "sharpness": ("sharpness", 0.1, lambda m: float(np.log1p(m.sharpness))),
+Reason = tuple[str, float, Callable[[Measures], float], Callable[[Measures], str]]
+
+# Name and weight of each reason (log-odds per unit of its score difference, A − B), its score, and
+# the value that a rationale states.
+_WEIGHTS: dict[str, Reason] = {
+    "size": (
+        "subject size",
+        3.0,
+        lambda m: -abs(m.subject_size - _GOOD_SUBJECT_SIZE),
+        lambda m: _share(m.subject_size),
+    ),
+    "centring": ("centring", 1.0, lambda m: m.centring, lambda m: f"{m.centring:.2f}"),
+    "whole": ("subject cut off", 1.5, lambda m: -m.cut_off, lambda m: _share(m.cut_off)),
+    "text": (
+        "amount of text",
+        4.0,
+        lambda m: -abs(m.text_area - _GOOD_TEXT_AREA),
+        lambda m: _share(m.text_area),
+    ),
+    "clutter": ("clutter", 4.0, lambda m: -m.clutter, lambda m: _share(m.clutter)),
+    "harmony": ("harmony of hues", 1.0, lambda m: m.harmony, lambda m: f"{m.harmony:.2f}"),
+    "contrast": ("contrast", 1.0, lambda m: m.contrast, lambda m: f"{m.contrast:.2f}"),
+    "sharpness": (
+        "sharpness",
+        0.1,
+        lambda m: float(np.log1p(m.sharpness)),
+        lambda m: f"{m.sharpness:.1f}",
+    ),
 }
 
 
@@ -54,9 +73,11 @@ class EvidenceDrafter:
             for i, p in ((request.image_a, pixels_a), (request.image_b, pixels_b))
         )
         scores = {
-            name: weight * (score(a) - score(b)) for name, (_, weight, score) in _WEIGHTS.items()
+            name: weight * (score(a) - score(b)) for name, (_, weight, score, _) in _WEIGHTS.items()
         }
-        prob_a = _probability(sum(scores.values()), pixels_a, pixels_b)
+        prob_a = _probability(
+            sum(scores.values()), (request.image_a.size, pixels_a), (request.image_b.size, pixels_b)
+        )
         findings = tuple(
             _finding(question, request, a, b, same, scores, prob_a)
             for question in request.protocol.questions
@@ -77,12 +98,19 @@ def _measure(size: tuple[int, int], pixels: bytes) -> Measures:
     return measure(Image.frombytes("RGB", size, pixels))
 
 
-def _probability(log_odds: float, pixels_a: bytes, pixels_b: bytes) -> float:
-    """Return P(A), never exactly even: a draw is settled by the pixels, alike in either order."""
-    prob = 1 / (1 + float(np.exp(-log_odds)))
-    if abs(log_odds) < 1e-9:
-        return 0.501 if pixels_a >= pixels_b else 0.499
-    return min(max(prob, _LEAST_PROB), 1 - _LEAST_PROB)
+def _probability(
+    log_odds: float, a: tuple[tuple[int, int], bytes], b: tuple[tuple[int, int], bytes]
+) -> float:
+    """Return P(A); swapping a and b, each (size, pixels), gives exactly 1 − P(A).
+
+    Only equal images are even; any other draw is settled by the pixels, alike in either order.
+    """
+    if a == b:
+        return 0.5
+    a_leads = a > b if log_odds == 0 else log_odds > 0
+    # From the leader's side: 1 − p is exact for p ≥ ½, and 1 / (1 + e^x) is not.
+    prob = min(max(1 / (1 + math.exp(-abs(log_odds))), _LEAST_LEAN), _MOST_PROB)
+    return prob if a_leads else 1 - prob
 
 
 def _finding(
@@ -95,33 +123,53 @@ def _finding(
     prob_a: float,
 ) -> Finding:
     if question.id == request.protocol.answer:
-        return _answer(question, scores, prob_a)
+        return _answer(question, scores, prob_a, a, b)
+    verdict, words = _measured(question, request, a, b, same)
+    if verdict not in question.verdicts:  # a protocol is data: it may ask the known differently
+        verdict, words = _unmeasured(question, prob_a), "not measured"
+    return Finding(question=question.id, verdict=verdict, rationale=words)
+
+
+def _measured(
+    question: Question, request: DraftRequest, a: Measures, b: Measures, same: bool
+) -> tuple[Verdict | None, str]:
+    """Return verdict and rationale; None as the verdict of a question that is not measured."""
     if question.id == "identical":
-        words = "every pixel is equal" if same else "the pixels differ"
-        return Finding(question=question.id, verdict="yes" if same else "no", rationale=words)
+        return ("yes", "every pixel is equal") if same else ("no", "the pixels differ")
     if question.id == "too_similar":
         return _too_similar(a, b)
     if question.needs:
-        return _cannot_see(question, request)
+        return "tie", _cannot_see(question, request)
     compare = _COMPARISONS.get(question.id)
-    if compare:
-        verdict, words = compare(a, b)
-        return Finding(question=question.id, verdict=verdict, rationale=words)
-    verdict = "tie" if "tie" in question.verdicts else question.verdicts[-1]
-    return Finding(question=question.id, verdict=verdict, rationale="not measured")
+    return compare(a, b) if compare else (None, "")
 
 
-def _answer(question: Question, scores: dict[str, float], prob_a: float) -> Finding:
+def _unmeasured(question: Question, prob_a: float) -> Verdict:
+    """Return the verdict that claims least; without one, the answer's."""
+    offered = set(question.verdicts)
+    cautious: tuple[Verdict, ...] = ("tie", "no", "A" if prob_a >= 0.5 else "B")
+    return next((v for v in cautious if v in offered), question.verdicts[0])
+
+
+def _answer(
+    question: Question, scores: dict[str, float], prob_a: float, a: Measures, b: Measures
+) -> Finding:
     winner: Identity = "A" if prob_a >= 0.5 else "B"
     loser = other(winner)
     sign = 1 if winner == "A" else -1
     for_winner = {name: sign * score for name, score in scores.items()}
     ranked = sorted(for_winner, key=lambda name: for_winner[name], reverse=True)
-    best = [_WEIGHTS[name][0] for name in ranked[:3] if for_winner[name] > 0.02]
-    worst = [_WEIGHTS[name][0] for name in ranked[-1:] if for_winner[name] < -0.02]
+    won, lost = (a, b) if winner == "A" else (b, a)
+
+    def reason(name: str) -> str:
+        words, _, _, show = _WEIGHTS[name]
+        return f"{words} {show(won)} against {show(lost)}"
+
+    best = [reason(name) for name in ranked[:3] if for_winner[name] > 0.02]
+    worst = [reason(name) for name in ranked[-1:] if for_winner[name] < -0.02]
     words = f"for {{{winner}}}: {', '.join(best)}" if best else "the measurements hardly differ"
     if worst:
-        words += f"; for {{{loser}}}: {worst[0]}"
+        words += f"; {worst[0]} speaks for {{{loser}}}"
     prob = max(prob_a, 1 - prob_a)
     return Finding(
         question=question.id,
@@ -130,21 +178,18 @@ def _answer(question: Question, scores: dict[str, float], prob_a: float) -> Find
     )
 
 
-def _too_similar(a: Measures, b: Measures) -> Finding:
+def _too_similar(a: Measures, b: Measures) -> tuple[Verdict, str]:
     bits = hamming(a.phash, b.phash)
     colours = mean_rgb_difference(a.thumbnail, b.thumbnail)
     alike = bits <= _TOO_ALIKE_BITS and colours < _TOO_ALIKE_RGB
-    return Finding(
-        question="too_similar",
-        verdict="yes" if alike else "no",
-        rationale=f"perceptual hashes differ in {bits} of 64 bits, colours by {colours:.0f} of 255",
-    )
+    words = f"perceptual hashes differ in {bits} of 64 bits, colours by {colours:.0f} of 255"
+    return ("yes" if alike else "no"), words
 
 
-def _cannot_see(question: Question, request: DraftRequest) -> Finding:
+def _cannot_see(question: Question, request: DraftRequest) -> str:
     given = request.queries if question.needs == "queries" else request.title
     words = "measurements alone cannot tell what the images show" if given else question.missing
-    return Finding(question=question.id, verdict="tie", rationale=words or "")
+    return words or ""
 
 
 def _verdict(difference: float, threshold: float) -> Verdict:
@@ -183,7 +228,7 @@ def _layout(a: Measures, b: Measures) -> tuple[Verdict, str]:
 def _subject(a: Measures, b: Measures) -> tuple[Verdict, str]:
     score = sum(
         weight * (scored(a) - scored(b))
-        for _, weight, scored in (_WEIGHTS[name] for name in ("size", "centring", "whole"))
+        for _, weight, scored, _ in (_WEIGHTS[name] for name in ("size", "centring", "whole"))
     )
     return _verdict(score, 0.1), (
         f"the subject covers {_share(a.subject_size)} of {{A}} and {_share(b.subject_size)} of "
