@@ -177,8 +177,8 @@ def ingest(
         "dry_run": dry_run,
     }
     lines = (
-        f"{'Would read' if dry_run else 'Read'} {report.items} items, {report.creatives} creatives, "
-        f"{report.exposures} exposures"
+        f"{'Would read' if dry_run else 'Read'} {report.items} items, "
+        f"{report.creatives} creatives, {report.exposures} exposures"
         + (f" (strata: {', '.join(report.strata)})" if report.strata else "")
         + (f"; rejected {len(report.rejects)} rows" if report.rejects else "")
         + (f", listed in {report.rejects_file}" if report.rejects_file else "")
@@ -388,14 +388,25 @@ def release_build(
 @release_cli.command("list")
 def release_list(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
     """List the releases."""
-    from dataclasses import asdict
-
     from app.bootstrap import open_studio
     from exports.listing import list_releases
 
-    found = [asdict(release) for release in list_releases(open_studio(workspace).workspace)]
-    lines = "\n".join("  ".join(str(v) for v in release.values()) for release in found)
-    emit({"releases": found}, as_json=as_json, lines=lines or "No releases yet.")
+    found: list[dict[str, Any]] = []
+    lines = []
+    for release in list_releases(open_studio(workspace).workspace):
+        entry: dict[str, Any] = {
+            "version": release.version,
+            "path": str(release.path),
+            "problem": release.problem,
+        }
+        words = release.problem
+        if release.manifest:
+            created, rows = release.manifest.created, release.manifest.counts.rows
+            entry |= {"created": created.isoformat(), "rows": rows}
+            words = f"{rows:>7,} pairs  {created:%Y-%m-%d}"
+        found.append(entry)
+        lines.append(f"{release.version:>10}  {words}")
+    emit({"releases": found}, as_json=as_json, lines="\n".join(lines) or "No releases yet.")
 
 
 @release_cli.command("show")
