@@ -29,6 +29,8 @@ _CONFIG = {
     "theme.baseFontSize": 15,
     "theme.baseRadius": "6px",
     "theme.buttonRadius": "6px",
+    "theme.headingFontSizes": ["1.6rem", "1.25rem", "1.05rem"],
+    "theme.paddingTop": "3.75rem",
     "theme.showWidgetBorder": True,
     "theme.light.primaryColor": "#23635d",
     "theme.light.backgroundColor": "#fbfaf8",

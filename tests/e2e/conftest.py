@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
-
 from desk_server import DeskServer
+from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 _CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
