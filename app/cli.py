@@ -223,7 +223,9 @@ def build(
         option = str(first["loc"][0]).replace("_", "-")
         raise typer.BadParameter(f"--{option}: {first['msg']}, not {first['input']}") from error
     summary = summarise(build_workspace_pairs(open_studio(workspace), settings))
-    funnel = "\n".join(f"{count:>9,}  {reason}" for reason, count in summary["funnel"].items())
+    funnel = "\n".join(
+        f"{count:>9,}  {reason}" for reason, count in summary["funnel"].items() if count
+    )
     wrong = summary["expected_wrong"]
     lines = f"{summary['pairs']:,} pairs\n{funnel}" + (
         "" if wrong is None else f"\nexpected share of wrong winners: {100 * wrong:.1f} %"

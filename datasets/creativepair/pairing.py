@@ -1,33 +1,39 @@
-"""Pair building: which pairs of creatives are worth a person's look, and why others are not.
+"""Which pairs of creatives are worth a judgement: filters, evidence and a cap, in that order.
 
-Pure: everything is given, nothing is read or written. A rejected pair has exactly one reason, the
-first that applies in the order of `REASONS`.
+Use `build_pairs` on all creatives and exposures of a workspace. It reads and writes nothing, and
+the order of its inputs does not matter. Every pair that is not a candidate has one reason.
 """
 
 import hashlib
+import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from itertools import combinations, groupby
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import chdtrc
 
+from creativepair.errors import InputError
 from creativepair.evidence import (
     DEFAULT_NOISE,
     DEFAULT_TAU,
     Estimates,
+    ExposureLog,
+    Flags,
     Floats,
+    GroupKey,
     Ints,
     NoiseModel,
-    Posterior,
-    SharedCounts,
-    estimate,
+    compute_sample_ratio_p,
+    estimate_pairs,
+    list_keys,
     noise_scale,
-    weigh,
+    read_log,
 )
-from creativepair.fingerprints import hamming_matrix
+from creativepair.fingerprints import hamming
 from creativepair.records import (
     Creative,
     Evidence,
@@ -38,61 +44,89 @@ from creativepair.records import (
     pair_id_of,
 )
 
-REASONS = (
-    "identical",
-    "too_alike",
-    "no_exposures",
-    "few_impressions",
-    "flagged_group",
-    "no_overlap",
-    "no_clicks",
-    "small_gap",
-    "low_confidence",
-    "over_cap",
-)
-MAX_PAIRS_PER_ITEM = 20_000
-"""Over this a seeded sample is considered: nobody judges 12 million pairs of one product."""
-
 RgbDifference = Callable[[Creative, Creative], float]
+
+# An item of 200 creatives has 19,900 pairs. Beyond that, a sample is looked at: an item of 5,000
+# creatives would otherwise write 12.5 million rows to fill three places.
+MAX_PAIRS_PER_ITEM = 20_000
+
+NOT_CONSIDERED = "not_considered"
+ESTIMATED_FIELDS = tuple(sorted({f.name for f in fields(Estimates)} & set(Evidence.model_fields)))
+
+
+class Reason(StrEnum):
+    """Why a pair is no candidate, in the order of the tests: the first that applies is given.
+
+    Attributes:
+        IDENTICAL: equal pixels, or declared the same image (`aa_of`).
+        TOO_ALIKE: pHash and RGB difference are both small.
+        NO_EXPOSURES: a creative without a single impression.
+        FEW_IMPRESSIONS: a creative under `min_impressions`.
+        FLAGGED_GROUP: both are in a declared experiment whose traffic was not split evenly.
+        NO_OVERLAP: too few of the impressions lie in strata that both share.
+        NO_CLICKS: no estimate: no click in the shared strata, or nothing but clicks.
+        SMALL_GAP: the adjusted gap is not over `min_gap`.
+        LOW_CONFIDENCE: the winner is less sure than `min_confidence`.
+        OVER_CAP: qualifies, but the item already has `per_item` candidates.
+    """
+
+    IDENTICAL = "identical"
+    TOO_ALIKE = "too_alike"
+    NO_EXPOSURES = "no_exposures"
+    FEW_IMPRESSIONS = "few_impressions"
+    FLAGGED_GROUP = "flagged_group"
+    NO_OVERLAP = "no_overlap"
+    NO_CLICKS = "no_clicks"
+    SMALL_GAP = "small_gap"
+    LOW_CONFIDENCE = "low_confidence"
+    OVER_CAP = "over_cap"
 
 
 class PairSettings(BaseModel):
-    """Thresholds of pair building.
+    """The thresholds of a build.
 
     Attributes:
-        min_impressions: of each creative, over all its exposures.
-        min_gap: adjusted, unshrunken `ctr_hi / ctr_lo − 1`.
-        min_confidence: P that the winner is right.
-        min_shared_share: share of the impressions in strata that both share.
-        per_item: candidates kept per item, chosen by chance: the largest gaps are also the most
-            overestimated ones, so keeping those would bias the data set.
-        phash_radius: bits; too alike at or under it, when the colours agree as well.
-        max_rgb_difference: mean absolute difference of 64 px thumbnails, 0 to 255.
-        without_logs: make candidates from images alone.
-        include_flagged_groups: keep groups that fail the sample-ratio check.
-        min_group_p: p value under which a group fails it.
+        min_impressions: of each creative of a candidate, over all its exposures.
+        min_gap: the adjusted gap `ctr_hi / ctr_lo − 1` must be over this.
+        min_confidence: the winner's probability must reach this.
+        min_shared_share: share of a pair's impressions that must lie in shared strata.
+        per_item: most candidates of one item; pairs of an item are correlated.
+        phash_radius: pHash distance, in bits of 64, up to which pictures may be too alike.
+        max_rgb_difference: mean RGB difference of thumbnails, 0 to 255, under which they are.
+            Re-encoding a photo stays under 2; another headline on a plain card starts at 3.
+        seed: of the draws under the cap and in very large items.
+        without_logs: build from images alone; exposures and their filters are not looked at.
+        include_flagged_groups: keep pairs whose declared experiment fails its check.
+        min_group_p: p-value under which a declared experiment fails it.
+        noise: what the counts alone leave out.
+        tau: standard deviation of true log CTR ratios within an item.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    min_impressions: int = Field(default=1_000, ge=0)
-    min_gap: float = Field(default=0.60, ge=0)
+    min_impressions: int = Field(default=1000, ge=0)
+    min_gap: float = Field(default=0.60, ge=0, allow_inf_nan=False)
     min_confidence: float = Field(default=0.95, ge=0.5, lt=1)
     min_shared_share: float = Field(default=0.5, ge=0, le=1)
     per_item: int = Field(default=3, ge=1)
     phash_radius: int = Field(default=4, ge=0, le=64)
-    max_rgb_difference: float = Field(default=12.0, ge=0, le=255)
+    max_rgb_difference: float = Field(default=3.0, ge=0, le=255)
     seed: int = 0
     without_logs: bool = False
     include_flagged_groups: bool = False
-    min_group_p: float = Field(default=0.001, ge=0, le=1)
+    min_group_p: float = Field(default=0.001, ge=0, lt=1)
     noise: NoiseModel = DEFAULT_NOISE
-    tau: float = Field(default=DEFAULT_TAU, gt=0, le=5)
+    tau: float = Field(default=DEFAULT_TAU, gt=0, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
 class FlaggedGroup:
-    """A declared group whose impressions do not follow its shares (equal ones)."""
+    """A declared experiment of an item whose impressions are not split evenly.
+
+    Attributes:
+        item_id, experiment_id: which.
+        p_value: of the chi-square test against equal shares.
+    """
 
     item_id: str
     experiment_id: str
@@ -104,48 +138,28 @@ class PairBuild:
     """What a build found.
 
     Attributes:
-        funnel: pairs by reason; `candidate` for those kept, `not_considered` for those over
-            `MAX_PAIRS_PER_ITEM`.
-        noise_scale: root mean square of z over the workspace's own A/A pairs.
-        expected_wrong: expected share of wrong winners among the candidates.
+        pairs: every pair considered, ordered by item and creative ids.
+        evidence: of the pairs where both creatives have impressions, in the same order.
+        funnel: `not_considered`, each `Reason` in the order of the tests, `candidate`; how many
+            pairs each. All but the first sum to `len(pairs)`.
+        flagged_groups: declared experiments that failed their check, kept or not.
+        noise_scale: root mean square of θ̂/√v over the A/A pairs; None without such pairs.
+        num_aa_pairs: how many A/A pairs it was measured on.
+        expected_wrong: mean false sign rate of the candidates; None without any evidence.
     """
 
     pairs: list[Pair]
     evidence: list[Evidence]
     funnel: dict[str, int]
-    near_duplicates: int
     flagged_groups: list[FlaggedGroup]
     noise_scale: float | None
     num_aa_pairs: int
     expected_wrong: float | None
 
-
-@dataclass(frozen=True, slots=True)
-class _Possible:
-    """A pair before any decision; indices point into the item's sorted creatives."""
-
-    pair_id: str
-    a: Creative
-    b: Creative
-    distance: int
-
     @property
-    def is_aa(self) -> bool:
-        declared = self.a.aa_of == self.b.creative_id or self.b.aa_of == self.a.creative_id
-        return declared or self.a.pixel_sha256 == self.b.pixel_sha256
-
-
-@dataclass(frozen=True, slots=True)
-class _Log:
-    """A creative's counts by stratum, and the experiments they belong to."""
-
-    counts: Mapping[tuple[str, str, str], tuple[int, int]]
-    experiments: frozenset[str | None]
-    impressions: int
-    clicks: int
-
-
-_NO_LOG = _Log({}, frozenset(), 0, 0)
+    def near_duplicates(self) -> int:
+        """Pairs that show the same picture, or one too alike."""
+        return self.funnel[Reason.IDENTICAL] + self.funnel[Reason.TOO_ALIKE]
 
 
 def build_pairs(
@@ -156,240 +170,289 @@ def build_pairs(
     version: int,
     rgb_difference: RgbDifference,
 ) -> PairBuild:
-    """Build every pair within items, with evidence and one reason for each rejected one.
+    """Find the candidate pairs among all pairs of creatives of an item.
 
-    The order of creatives and exposures does not matter.
+    An item with more than `MAX_PAIRS_PER_ITEM` pairs is looked at only between creatives with
+    enough impressions, and if these are still too many, in a seeded sample.
 
     Args:
-        version: number of the evidence build.
-        rgb_difference: mean RGB difference of two creatives at 64 px, 0 to 255; asked only where
-            the perceptual hashes are alike.
+        creatives: in any order.
+        exposures: of these creatives, in any order; rows with the same key add up.
+        settings: the thresholds.
+        version: number of the build, written into its evidence.
+        rgb_difference: mean RGB difference, 0 to 255, of two creatives' thumbnails; called only
+            where the pHash is close, since it reads pictures.
+
+    Raises:
+        InputError: when a creative is given twice, or an exposure names a creative not given.
     """
-    possible, not_considered = _possible_pairs(creatives, settings.seed)
-    logs = _logs(exposures)
-    flagged = _flagged_groups(exposures, settings.min_group_p)
-    estimates, shares = _estimate_all(possible, logs)
-    posterior = weigh(estimates, settings.noise, settings.tau)
-    groups = {(group.item_id, group.experiment_id) for group in flagged}
-    reasons = [
-        _reason(pair, i, logs, estimates, posterior, shares, groups, settings, rgb_difference)
-        for i, pair in enumerate(possible)
-    ]
-    _cap(possible, reasons, settings)
-    aa = np.array([pair.is_aa for pair in possible], dtype=bool)
-    kept = [i for i, reason in enumerate(reasons) if reason is None]
-    wrong = np.minimum(posterior.prob_a[kept], 1 - posterior.prob_a[kept])
-    funnel = Counter(reason or "candidate" for reason in reasons)
-    counted = {r: funnel[r] for r in (*REASONS, "candidate") if funnel[r]}
+    pool = _sort_pool(creatives)
+    place = {(creative.item_id, creative.creative_id): i for i, creative in enumerate(pool)}
+    log = read_log([] if settings.without_logs else exposures, place)
+    flagged = _flag_groups(log, settings.min_group_p)
+    pairs, not_considered = _draw_pairs(pool, log.impressions, settings)
+    estimates, declared = estimate_pairs(log, pairs.a, pairs.b, settings.noise, settings.tau)
+    identical = _find_identical(pool, pairs)
+    in_flagged = _find_in_groups(log, pairs, flagged)
+    left_out = in_flagged & (not settings.include_flagged_groups)
+    tests = [identical, _find_too_alike(pool, pairs, identical, settings, rgb_difference)]
+    if not settings.without_logs:
+        tests += _test_evidence(log, pairs, estimates, left_out, settings)
+    reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings)
+
+    aa = identical & ~left_out
+    scale, num_aa_pairs = noise_scale(estimates.log_ratio[aa], estimates.count_variance[aa])
     return PairBuild(
-        pairs=[_pair(pair, reason) for pair, reason in zip(possible, reasons, strict=True)],
-        evidence=_evidence(possible, logs, estimates, posterior, shares, version),
-        funnel=counted | ({"not_considered": not_considered} if not_considered else {}),
-        near_duplicates=funnel["identical"] + funnel["too_alike"],
-        flagged_groups=flagged,
-        noise_scale=noise_scale(estimates.theta[aa], estimates.v[aa]),
-        num_aa_pairs=int((aa & np.isfinite(estimates.theta)).sum()),
-        expected_wrong=float(np.nanmean(wrong)) if np.isfinite(wrong).any() else None,
+        pairs=_write_pairs(pool, pairs, reasons),
+        evidence=_write_evidence(log, pairs, estimates, declared & ~in_flagged, version),
+        funnel=_count_reasons(reasons, not_considered),
+        flagged_groups=list(flagged.values()),
+        noise_scale=scale,
+        num_aa_pairs=num_aa_pairs,
+        expected_wrong=_expect_wrong(estimates.prob_a, reasons),
     )
 
 
-def _possible_pairs(creatives: Sequence[Creative], seed: int) -> tuple[list[_Possible], int]:
-    by_item: dict[str, list[Creative]] = defaultdict(list)
-    for creative in creatives:
-        by_item[creative.item_id].append(creative)
-    possible, not_considered = [], 0
-    for item_id in sorted(by_item):
-        pool = sorted(by_item[item_id], key=lambda creative: creative.creative_id)
-        distances = hamming_matrix([creative.phash for creative in pool])
-        chosen, left = _choose(len(pool), item_id, seed)
-        not_considered += left
-        for i, j in chosen:
-            a_id, _ = order_identities(item_id, pool[i].creative_id, pool[j].creative_id)
-            a, b = (pool[i], pool[j]) if pool[i].creative_id == a_id else (pool[j], pool[i])
-            pair_id = pair_id_of(item_id, a.creative_id, b.creative_id)
-            possible.append(_Possible(pair_id, a, b, int(distances[i, j])))
-    return possible, not_considered
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """The pairs considered; `a` and `b` are places in the pool, [num_pairs]."""
+
+    ids: list[str]
+    a: Ints
+    b: Ints
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Yield the places of A and B of each pair."""
+        return zip(self.a.tolist(), self.b.tolist(), strict=True)
 
 
-def _choose(size: int, item_id: str, seed: int) -> tuple[list[tuple[int, int]], int]:
-    """Choose the index pairs to consider among `size` creatives, and count those left out."""
-    total = size * (size - 1) // 2
-    if total <= MAX_PAIRS_PER_ITEM:
-        return list(combinations(range(size), 2)), 0
-    digest = hashlib.sha256(f"{seed}\x1f{item_id}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    chosen: set[tuple[int, int]] = set()
-    while len(chosen) < MAX_PAIRS_PER_ITEM:
-        for i, j in rng.integers(0, size, size=(MAX_PAIRS_PER_ITEM, 2)).tolist():
-            if i != j and len(chosen) < MAX_PAIRS_PER_ITEM:
-                chosen.add((min(i, j), max(i, j)))
-    return sorted(chosen), total - MAX_PAIRS_PER_ITEM
-
-
-def _logs(exposures: Sequence[Exposure]) -> dict[tuple[str, str], _Log]:
-    counts: dict[tuple[str, str], dict[tuple[str, str, str], tuple[int, int]]] = defaultdict(dict)
-    experiments: dict[tuple[str, str], set[str | None]] = defaultdict(set)
-    for e in exposures:
-        key = (e.item_id, e.creative_id)
-        stratum = (e.source, e.stratum, e.period)
-        n, c = counts[key].get(stratum, (0, 0))
-        counts[key][stratum] = (n + e.impressions, c + e.clicks)
-        experiments[key].add(e.experiment_id)
-    return {
-        key: _Log(
-            strata,
-            frozenset(experiments[key]),
-            sum(n for n, _ in strata.values()),
-            sum(c for _, c in strata.values()),
+def _sort_pool(creatives: Sequence[Creative]) -> list[Creative]:
+    counted = Counter((creative.item_id, creative.creative_id) for creative in creatives)
+    if twice := sorted(key for key, count in counted.items() if count > 1):
+        raise InputError(
+            f"{len(twice)} creatives are given twice: {list_keys(twice)}",
+            hint="Give each (item_id, creative_id) once.",
         )
-        for key, strata in counts.items()
-    }
+    return sorted(creatives, key=lambda creative: (creative.item_id, creative.creative_id))
 
 
-def _log_of(logs: Mapping[tuple[str, str], _Log], creative: Creative) -> _Log:
-    return logs.get((creative.item_id, creative.creative_id), _NO_LOG)
-
-
-def _estimate_all(
-    possible: Sequence[_Possible], logs: Mapping[tuple[str, str], _Log]
-) -> tuple[Estimates, Floats]:
-    """Estimate every pair; also the share of its impressions in shared strata."""
-    pair: list[int] = []
-    rows: list[tuple[int, int, int, int]] = []
-    shares = np.zeros(len(possible))
-    for i, candidate in enumerate(possible):
-        a, b = _log_of(logs, candidate.a), _log_of(logs, candidate.b)
-        shared_impressions = 0
-        for stratum, (n_a, c_a) in a.counts.items():
-            n_b, c_b = b.counts.get(stratum, (0, 0))
-            if n_a and n_b:
-                pair.append(i)
-                rows.append((n_a, c_a, n_b, c_b))
-                shared_impressions += n_a + n_b
-        total = a.impressions + b.impressions
-        shares[i] = shared_impressions / total if total else 0.0
-    index: Ints = np.array(pair, dtype=np.int64)
-    columns = np.array(rows, dtype=np.float64).reshape(-1, 4).T
-    return estimate(SharedCounts(index, *columns), len(possible)), shares
-
-
-def _flagged_groups(exposures: Sequence[Exposure], min_p: float) -> list[FlaggedGroup]:
-    """Check the impressions of each declared group against equal shares, by chi-square."""
-    totals: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for e in exposures:
-        if e.experiment_id is not None:
-            totals[e.item_id, e.experiment_id][e.creative_id] += e.impressions
-    flagged = []
-    for (item_id, experiment_id), by_creative in sorted(totals.items()):
-        observed = np.array(list(by_creative.values()), dtype=np.float64)
-        if len(observed) < 2 or not observed.sum():
-            continue
-        expected = observed.mean()
-        p = float(chdtrc(len(observed) - 1, ((observed - expected) ** 2 / expected).sum()))
-        if p < min_p:
-            flagged.append(FlaggedGroup(item_id, experiment_id, p))
+def _flag_groups(log: ExposureLog, min_p: float) -> dict[GroupKey, FlaggedGroup]:
+    flagged = {}
+    for name in sorted(log.groups):
+        p_value = compute_sample_ratio_p(list(log.groups[name].values()))
+        if p_value < min_p:
+            flagged[name] = FlaggedGroup(*name, p_value)
     return flagged
 
 
-def _reason(
-    pair: _Possible,
-    i: int,
-    logs: Mapping[tuple[str, str], _Log],
-    estimates: Estimates,
-    posterior: Posterior,
-    shares: Floats,
-    flagged: set[tuple[str, str]],
+def _draw_pairs(
+    pool: Sequence[Creative], impressions: Floats, settings: PairSettings
+) -> tuple[_Pairs, int]:
+    """Return the pairs to consider, and how many are left out."""
+    able = impressions >= (0 if settings.without_logs else settings.min_impressions)
+    drawn: list[tuple[int, int]] = []
+    left_out = 0
+    for item_id, group in groupby(range(len(pool)), key=lambda i: pool[i].item_id):
+        members = list(group)
+        considered = _draw_pairs_of_item(item_id, members, able, settings.seed)
+        drawn += considered
+        left_out += math.comb(len(members), 2) - len(considered)
+    ids, places = [], []
+    for i, j in drawn:
+        item_id, first, second = pool[i].item_id, pool[i].creative_id, pool[j].creative_id
+        ids.append(pair_id_of(item_id, first, second))
+        places.append((i, j) if order_identities(item_id, first, second)[0] == first else (j, i))
+    a, b = np.array(places, dtype=np.int64).reshape(-1, 2).T
+    return _Pairs(ids, a, b), left_out
+
+
+def _draw_pairs_of_item(
+    item_id: str, members: Sequence[int], able: Flags, seed: int
+) -> list[tuple[int, int]]:
+    if math.comb(len(members), 2) > MAX_PAIRS_PER_ITEM:
+        members = [i for i in members if able[i]]
+    num_pairs = math.comb(len(members), 2)
+    if num_pairs <= MAX_PAIRS_PER_ITEM:
+        return list(combinations(members, 2))
+    # Seeded by the item, so that another item in the build does not change this one's sample.
+    rng = np.random.default_rng(list(hashlib.sha256(f"{seed}\x1f{item_id}".encode()).digest()))
+    ranks = np.sort(rng.choice(num_pairs, MAX_PAIRS_PER_ITEM, replace=False, shuffle=False))
+    # In the order of `combinations`, the pairs that begin with member i start at rank start[i].
+    start = np.concatenate([[0], np.cumsum(np.arange(len(members) - 1, 0, -1))])
+    i = np.searchsorted(start, ranks, side="right") - 1
+    j = i + 1 + ranks - start[i]
+    return [(members[x], members[y]) for x, y in zip(i.tolist(), j.tolist(), strict=True)]
+
+
+def _find_identical(pool: Sequence[Creative], pairs: _Pairs) -> Flags:
+    look = _name_looks(pool)
+    return np.array([look[a] == look[b] for a, b in pairs.places()], dtype=bool)
+
+
+def _name_looks(pool: Sequence[Creative]) -> list[str]:
+    """Return for each creative a name that it shares with all that show the same image.
+
+    "The same image" carries over: a copy of a copy is a copy, so chains of `aa_of` are followed.
+    """
+    looks: list[str] = []
+    for item_id, group in groupby(pool, key=lambda creative: creative.item_id):
+        members = list(group)
+        look = {creative.creative_id: creative.pixel_sha256 for creative in members}
+        for creative in members:
+            if creative.aa_of is None:
+                continue
+            # The original may have been withdrawn: its copies still show one image.
+            new = look.setdefault(creative.aa_of, f"{item_id}\x1f{creative.aa_of}")
+            old = look[creative.creative_id]
+            if new != old:
+                look = {name: new if of == old else of for name, of in look.items()}
+        looks += [look[creative.creative_id] for creative in members]
+    return looks
+
+
+def _find_too_alike(
+    pool: Sequence[Creative],
+    pairs: _Pairs,
+    identical: Flags,
     settings: PairSettings,
     rgb_difference: RgbDifference,
-) -> str | None:
-    """Return the first reason against a pair; None for a candidate."""
-    if pair.is_aa:
-        return "identical"
-    if pair.distance <= settings.phash_radius and (
-        rgb_difference(pair.a, pair.b) < settings.max_rgb_difference
-    ):
-        return "too_alike"
-    if settings.without_logs:
-        return None
-    a, b = _log_of(logs, pair.a), _log_of(logs, pair.b)
-    shared = (a.experiments & b.experiments) - {None}
-    confidence = max(posterior.prob_a[i], 1 - posterior.prob_a[i])
-    tests = {
-        "no_exposures": not a.impressions or not b.impressions,
-        "few_impressions": min(a.impressions, b.impressions) < settings.min_impressions,
-        "flagged_group": not settings.include_flagged_groups
-        and any((pair.a.item_id, str(experiment)) in flagged for experiment in shared),
-        "no_overlap": shares[i] < settings.min_shared_share,
-        "no_clicks": not np.isfinite(estimates.theta[i]),
-        "small_gap": posterior.rel_gap[i] <= settings.min_gap,
-        "low_confidence": confidence < settings.min_confidence,
-    }
-    return next((reason for reason, applies in tests.items() if applies), None)
+) -> Flags:
+    def too_alike(a: Creative, b: Creative) -> bool:
+        return (
+            a.recipe == b.recipe  # hashes of two recipes cannot be compared
+            and hamming(a.phash, b.phash) <= settings.phash_radius
+            and rgb_difference(a, b) < settings.max_rgb_difference
+        )
 
-
-def _cap(possible: Sequence[_Possible], reasons: list[str | None], settings: PairSettings) -> None:
-    """Mark candidates over the cap of their item; who stays is drawn by the seed."""
-    by_item: dict[str, list[int]] = defaultdict(list)
-    for i, reason in enumerate(reasons):
-        if reason is None:
-            by_item[possible[i].a.item_id].append(i)
-
-    def draw(i: int) -> str:
-        return hashlib.sha256(f"{settings.seed}\x1f{possible[i].pair_id}".encode()).hexdigest()
-
-    for candidates in by_item.values():
-        for i in sorted(candidates, key=draw)[settings.per_item :]:
-            reasons[i] = "over_cap"
-
-
-def _pair(possible: _Possible, reason: str | None) -> Pair:
-    return Pair(
-        pair_id=possible.pair_id,
-        item_id=possible.a.item_id,
-        creative_a=possible.a.creative_id,
-        creative_b=possible.b.creative_id,
-        status=PairStatus.CANDIDATE if reason is None else PairStatus.EXCLUDED,
-        reject_reason=reason,
+    return np.array(
+        [
+            not same and too_alike(pool[a], pool[b])
+            for (a, b), same in zip(pairs.places(), identical.tolist(), strict=True)
+        ],
+        dtype=bool,
     )
 
 
-def _evidence(
-    possible: Sequence[_Possible],
-    logs: Mapping[tuple[str, str], _Log],
-    estimates: Estimates,
-    posterior: Posterior,
-    shares: Floats,
-    version: int,
-) -> list[Evidence]:
-    """Return evidence for every pair of which both creatives were exposed."""
+def _find_in_groups(
+    log: ExposureLog, pairs: _Pairs, groups: Mapping[GroupKey, FlaggedGroup]
+) -> Flags:
+    """Return whether both creatives of a pair are in one of the groups."""
+    groups_of: dict[int, set[GroupKey]] = defaultdict(set)
+    for name in groups:
+        for creative in log.groups[name]:
+            groups_of[creative].add(name)
+    none: set[GroupKey] = set()
+    return np.array(
+        [bool(groups_of.get(a, none) & groups_of.get(b, none)) for a, b in pairs.places()],
+        dtype=bool,
+    )
 
-    def number(values: Floats, i: int) -> float | None:
-        return float(values[i]) if np.isfinite(values[i]) else None
 
-    rows = []
-    for i, pair in enumerate(possible):
-        a, b = _log_of(logs, pair.a), _log_of(logs, pair.b)
-        if not a.counts or not b.counts:
-            continue
-        same_group = a.experiments == b.experiments and len(a.experiments) == 1
-        rows.append(
-            Evidence(
-                pair_id=pair.pair_id,
-                version=version,
-                impressions_a=a.impressions,
-                clicks_a=a.clicks,
-                impressions_b=b.impressions,
-                clicks_b=b.clicks,
-                shared_share=float(shares[i]),
-                log_ratio=number(estimates.theta, i),
-                variance=number(posterior.variance, i),
-                rel_gap=number(posterior.rel_gap, i),
-                gap_low=number(posterior.gap_low, i),
-                gap_high=number(posterior.gap_high, i),
-                shrunken_gap=number(posterior.shrunken_gap, i),
-                prob_a=number(posterior.prob_a, i),
-                z=number(posterior.z, i),
-                randomised=True if same_group and None not in a.experiments else None,
-            )
+def _test_evidence(
+    log: ExposureLog, pairs: _Pairs, estimates: Estimates, left_out: Flags, settings: PairSettings
+) -> list[Flags]:
+    """Return one array per `Reason` from NO_EXPOSURES to LOW_CONFIDENCE: where it applies."""
+    fewest = np.minimum(log.impressions[pairs.a], log.impressions[pairs.b])
+    confidence = np.maximum(estimates.prob_a, 1 - estimates.prob_a)
+    return [
+        fewest == 0,
+        fewest < settings.min_impressions,
+        left_out,
+        estimates.shared_share < settings.min_shared_share,
+        np.isnan(estimates.log_ratio),
+        estimates.rel_gap <= settings.min_gap,
+        confidence < settings.min_confidence,
+    ]
+
+
+def _give_first_reasons(tests: Sequence[Flags]) -> list[Reason | None]:
+    """Return the first reason that applies to each pair; tests are in the order of `Reason`."""
+    first = np.select(tests, range(len(tests)), default=-1)
+    named: dict[int, Reason | None] = dict(enumerate(Reason))
+    return [named.get(number) for number in first.tolist()]
+
+
+def _cap_items(
+    pool: Sequence[Creative],
+    pairs: _Pairs,
+    reasons: Sequence[Reason | None],
+    settings: PairSettings,
+) -> list[Reason | None]:
+    """Leave at most `per_item` candidates an item, drawn by a seeded hash of their ids.
+
+    Not those with the largest gaps: among many pairs these are the ones whose noise was luckiest,
+    so the gaps kept would be overstated, and the data would hold only the easiest comparisons. A
+    hash rather than a shuffle: a pair's place does not depend on which other pairs qualify.
+    """
+
+    def draw(position: int) -> bytes:
+        return hashlib.sha256(f"{settings.seed}\x1f{pairs.ids[position]}".encode()).digest()
+
+    candidates: dict[str, list[int]] = defaultdict(list)
+    for position, (a, reason) in enumerate(zip(pairs.a.tolist(), reasons, strict=True)):
+        if reason is None:
+            candidates[pool[a].item_id].append(position)
+    capped = list(reasons)
+    for positions in candidates.values():
+        for position in sorted(positions, key=draw)[settings.per_item :]:
+            capped[position] = Reason.OVER_CAP
+    return capped
+
+
+def _expect_wrong(prob_a: Floats, reasons: Sequence[Reason | None]) -> float | None:
+    kept = np.array([reason is None for reason in reasons], dtype=bool) & ~np.isnan(prob_a)
+    if not kept.any():
+        return None
+    return float(np.minimum(prob_a, 1 - prob_a)[kept].mean())
+
+
+def _count_reasons(reasons: Sequence[Reason | None], not_considered: int) -> dict[str, int]:
+    counted = Counter(reasons)
+    return {
+        NOT_CONSIDERED: not_considered,
+        **{reason.value: counted[reason] for reason in Reason},
+        PairStatus.CANDIDATE.value: counted[None],
+    }
+
+
+def _write_pairs(
+    pool: Sequence[Creative], pairs: _Pairs, reasons: Sequence[Reason | None]
+) -> list[Pair]:
+    return [
+        Pair(
+            pair_id=pair_id,
+            item_id=pool[a].item_id,
+            creative_a=pool[a].creative_id,
+            creative_b=pool[b].creative_id,
+            status=PairStatus.EXCLUDED if reason else PairStatus.CANDIDATE,
+            reject_reason=reason.value if reason else None,
         )
-    return rows
+        for pair_id, (a, b), reason in zip(pairs.ids, pairs.places(), reasons, strict=True)
+    ]
+
+
+def _write_evidence(
+    log: ExposureLog, pairs: _Pairs, estimates: Estimates, randomised: Flags, version: int
+) -> list[Evidence]:
+    columns: dict[str, list[Any]] = {
+        name: [None if math.isnan(x) else x for x in getattr(estimates, name).tolist()]
+        for name in ESTIMATED_FIELDS
+    }
+    impressions = [int(count) for count in log.impressions.tolist()]
+    clicks = [int(count) for count in log.clicks.tolist()]
+    return [
+        Evidence(
+            pair_id=pair_id,
+            version=version,
+            impressions_a=impressions[a],
+            clicks_a=clicks[a],
+            impressions_b=impressions[b],
+            clicks_b=clicks[b],
+            randomised=True if declared else None,
+            **{name: column[row] for name, column in columns.items()},
+        )
+        for row, (pair_id, (a, b), declared) in enumerate(
+            zip(pairs.ids, pairs.places(), randomised.tolist(), strict=True)
+        )
+        if impressions[a] and impressions[b]
+    ]

@@ -1,0 +1,498 @@
+"""Pair building: one reason per rejected pair, order, caps, groups, A/A pairs, realised errors."""
+
+import hashlib
+import math
+import random
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from creativepair import evidence as evidence_module
+from creativepair.errors import InputError
+from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU
+from creativepair.pairing import (
+    MAX_PAIRS_PER_ITEM,
+    NOT_CONSIDERED,
+    FlaggedGroup,
+    PairBuild,
+    PairSettings,
+    Reason,
+    build_pairs,
+)
+from creativepair.records import Creative, Exposure, PairStatus, pair_id_of
+
+GOOD = (20_000, 600)  # impressions, clicks: 3 %
+POOR = (20_000, 200)  # 1 %
+
+
+def make_creative(creative_id: str, item_id: str = "i", **changes: Any) -> Creative:
+    digest = hashlib.sha256(f"{item_id}/{creative_id}".encode()).hexdigest()
+    values = {
+        "item_id": item_id,
+        "creative_id": creative_id,
+        "image_sha256": digest,
+        "pixel_sha256": digest,
+        "derivative_sha256": digest,
+        "width": 64,
+        "height": 64,
+        "phash": digest[:16],  # random bits: about 32 of 64 apart
+        "dhash": digest[:16],
+        "colorhash": digest[:11],
+        "recipe": "r1",
+    }
+    return Creative(**{**values, **changes})
+
+
+def expose(
+    creative_id: str, counts: tuple[int, int], item_id: str = "i", **changes: Any
+) -> Exposure:
+    return Exposure(
+        item_id=item_id,
+        creative_id=creative_id,
+        impressions=counts[0],
+        clicks=counts[1],
+        **changes,
+    )
+
+
+def far_apart(a: Creative, b: Creative) -> float:
+    return 255.0
+
+
+def build(
+    creatives: list[Creative],
+    exposures: list[Exposure],
+    rgb_difference: Any = far_apart,
+    **settings: Any,
+) -> PairBuild:
+    return build_pairs(
+        creatives,
+        exposures,
+        PairSettings(**settings),
+        version=7,
+        rgb_difference=rgb_difference,
+    )
+
+
+def only_reason(found: PairBuild) -> str | None:
+    (pair,) = found.pairs
+    assert found.funnel[pair.reject_reason or "candidate"] == 1
+    assert sum(found.funnel.values()) == 1
+    assert pair.status == (PairStatus.EXCLUDED if pair.reject_reason else PairStatus.CANDIDATE)
+    return pair.reject_reason
+
+
+TWO = [make_creative("x"), make_creative("y")]
+CLEAR = [expose("x", GOOD), expose("y", POOR)]
+
+
+def test_a_clear_randomised_pair_is_a_candidate_with_evidence() -> None:
+    logs = [expose(e.creative_id, (e.impressions, e.clicks), experiment_id="e") for e in CLEAR]
+    found = build(TWO, logs)
+    assert only_reason(found) is None
+    (pair,), (row,) = found.pairs, found.evidence
+    assert pair.pair_id == row.pair_id == pair_id_of("i", "x", "y")
+    assert row.version == 7
+    x_is_a = pair.creative_a == "x"
+    assert row.winner == ("A" if x_is_a else "B")
+    assert (row.clicks_a, row.clicks_b) == ((600, 200) if x_is_a else (200, 600))
+    assert row.rel_gap == pytest.approx(2.0)  # 3 % over 1 %
+    assert row.shared_share == 1
+    assert row.randomised is True
+    assert found.expected_wrong == row.false_sign_rate
+
+
+@pytest.mark.parametrize(
+    ("second", "exposures", "reason"),
+    [
+        pytest.param(
+            {"pixel_sha256": TWO[0].pixel_sha256}, CLEAR, Reason.IDENTICAL, id="equal pixels"
+        ),
+        pytest.param({"aa_of": "x"}, CLEAR, Reason.IDENTICAL, id="declared"),
+        pytest.param({}, [CLEAR[0]], Reason.NO_EXPOSURES, id="never logged"),
+        pytest.param({}, [CLEAR[0], expose("y", (0, 0))], Reason.NO_EXPOSURES, id="never shown"),
+        pytest.param({}, [CLEAR[0], expose("y", (999, 9))], Reason.FEW_IMPRESSIONS, id="few"),
+        pytest.param({}, [CLEAR[0], expose("y", (1, 1))], Reason.FEW_IMPRESSIONS, id="one"),
+        pytest.param(
+            {},
+            [
+                expose("x", (20_000, 600), experiment_id="e"),
+                expose("y", (10_000, 100), experiment_id="e"),
+            ],
+            Reason.FLAGGED_GROUP,
+            id="uneven traffic in an experiment",
+        ),
+        pytest.param(
+            {},
+            [expose("x", GOOD, period="2026-01-01"), expose("y", POOR, period="2026-01-02")],
+            Reason.NO_OVERLAP,
+            id="other days",
+        ),
+        pytest.param(
+            {},
+            [expose("x", GOOD, source="feed"), expose("y", POOR, source="search")],
+            Reason.NO_OVERLAP,
+            id="other sources",
+        ),
+        pytest.param(
+            {},
+            [expose("x", (5_000, 0)), expose("y", (5_000, 0))],
+            Reason.NO_CLICKS,
+            id="nobody clicked",
+        ),
+        pytest.param(
+            {},
+            [expose("x", (20_000, 300)), expose("y", POOR)],
+            Reason.SMALL_GAP,
+            id="half as many again",
+        ),
+        pytest.param(
+            {},
+            [expose("x", (1_000, 8)), expose("y", (1_000, 4))],
+            Reason.LOW_CONFIDENCE,
+            id="twice as many of few",
+        ),
+        pytest.param(
+            {},
+            [expose("x", (10**12, 10**10)), expose("y", (10**12, 10**9))],
+            None,
+            id="a trillion impressions",
+        ),
+    ],
+)
+def test_each_reason_is_reached(
+    second: dict[str, Any], exposures: list[Exposure], reason: Reason | None
+) -> None:
+    assert only_reason(build([TWO[0], make_creative("y", **second)], exposures)) == reason
+
+
+def alike(**changes: Any) -> list[Creative]:
+    """Return two creatives whose pHashes differ in four bits."""
+    return [
+        make_creative("x", phash="00000000000000ff"),
+        make_creative("y", phash="00000000000000f0", **changes),
+    ]
+
+
+def test_too_alike_needs_both_a_close_phash_and_close_colours() -> None:
+    assert only_reason(build(alike(), CLEAR, lambda a, b: 2.9)) == Reason.TOO_ALIKE
+    assert only_reason(build(alike(), CLEAR, lambda a, b: 3.0)) is None
+    assert only_reason(build(alike(), CLEAR, lambda a, b: 0.0, phash_radius=3)) is None
+    other_recipe = alike(recipe="r2")
+    assert only_reason(build(other_recipe, CLEAR, lambda a, b: 0.0)) is None
+
+
+def test_colours_are_compared_only_where_the_phash_is_close_and_pixels_differ() -> None:
+    asked = []
+
+    def rgb_difference(a: Creative, b: Creative) -> float:
+        asked.append({a.creative_id, b.creative_id})
+        return 100.0
+
+    copy = make_creative("z", pixel_sha256=alike()[0].pixel_sha256, phash="00000000000000ff")
+    build([*alike(), copy, make_creative("w")], [], rgb_difference)
+    assert sorted(map(sorted, asked)) == [["x", "y"], ["y", "z"]]
+
+
+def test_the_first_reason_that_applies_is_given() -> None:
+    identical = [TWO[0], make_creative("y", pixel_sha256=TWO[0].pixel_sha256)]
+    assert only_reason(build(identical, [])) == Reason.IDENTICAL
+    assert only_reason(build(alike(), [], lambda a, b: 0.0)) == Reason.TOO_ALIKE
+    few_and_apart = [expose("x", (10, 0)), expose("y", (10, 0), period="2026-01-02")]
+    assert only_reason(build(TWO, few_and_apart)) == Reason.FEW_IMPRESSIONS
+
+
+def test_thresholds_over_all_exposures_and_edges() -> None:
+    halves = [expose(c, (500, 5), stratum=f"position={p}") for c in "xy" for p in (1, 2)]
+    assert only_reason(build(TWO, halves)) == Reason.SMALL_GAP  # 1,000 in all is enough
+    # 2,000 of 4,000 impressions in the shared stratum: just half is enough.
+    half_shared = [
+        expose("x", (1000, 90)),
+        expose("x", (1000, 90), stratum="position=2"),
+        expose("y", (1000, 10)),
+        expose("y", (1000, 10), stratum="position=3"),
+    ]
+    assert only_reason(build(TWO, half_shared)) is None
+    assert only_reason(build(TWO, half_shared, min_shared_share=0.51)) == Reason.NO_OVERLAP
+    # A gap equal to the setting is not over it: 3 / 2 − 1.
+    exact = [expose("x", (4096, 96)), expose("y", (4096, 64))]
+    assert only_reason(build(TWO, exact, min_gap=0.5001)) == Reason.SMALL_GAP
+    assert only_reason(build(TWO, exact, min_gap=0.4999)) != Reason.SMALL_GAP
+
+
+def test_rows_with_the_same_key_add_up() -> None:
+    twice = [*CLEAR, *CLEAR]
+    doubled = [expose(e.creative_id, (2 * e.impressions, 2 * e.clicks)) for e in CLEAR]
+    assert build(TWO, twice) == build(TWO, doubled)
+
+
+def test_position_alone_makes_no_winner() -> None:
+    top_heavy = [
+        expose("x", (9000, 900), stratum="position=1"),
+        expose("x", (1000, 10), stratum="position=2"),
+        expose("y", (1000, 100), stratum="position=1"),
+        expose("y", (9000, 90), stratum="position=2"),
+    ]
+    found = build(TWO, top_heavy)
+    assert only_reason(found) == Reason.SMALL_GAP
+    assert found.evidence[0].prob_a == pytest.approx(0.5)
+
+
+def test_the_cap_draws_by_seed_and_not_by_gap() -> None:
+    names = [f"c{k}" for k in range(12)]
+    creatives = [make_creative(name) for name in names]
+    exposures = [expose(name, (20_000, 100 * 2**k)) for k, name in enumerate(names[:8])]
+    builds = [build(creatives, exposures, per_item=4, seed=seed) for seed in range(12)]
+    kept = [frozenset(p.pair_id for p in b.pairs if p.reject_reason is None) for b in builds]
+    assert {len(ids) for ids in kept} == {4}
+    assert builds[0].funnel[Reason.OVER_CAP] == 28 - 4  # 8 creatives, each twice the one before
+    assert len(set(kept)) > 6
+    gaps = {row.pair_id: row.rel_gap or 0 for row in builds[0].evidence}
+    largest = frozenset(sorted(gaps, key=lambda pair_id: -gaps[pair_id])[:4])
+    assert largest not in kept
+
+
+def test_without_logs_only_images_and_the_cap_decide() -> None:
+    creatives = [make_creative(f"c{k}") for k in range(4)]
+    creatives.append(make_creative("copy", aa_of="c0"))
+    exposures = [expose("c0", (10, 0))]
+    found = build(creatives, exposures, without_logs=True)
+    assert found.evidence == []
+    assert found.funnel["candidate"] == 3
+    assert found.funnel[Reason.OVER_CAP] == 6
+    assert found.near_duplicates == found.funnel[Reason.IDENTICAL] == 1
+    assert (found.noise_scale, found.num_aa_pairs, found.expected_wrong) == (None, 0, None)
+
+
+def test_copies_of_a_copy_are_identical_and_yield_the_noise_scale() -> None:
+    creatives = [
+        make_creative("x"),
+        make_creative("y", aa_of="x"),
+        make_creative("z", aa_of="y"),
+        make_creative("orphan", aa_of="withdrawn"),
+        make_creative("sibling", aa_of="withdrawn"),
+    ]
+    exposures = [
+        expose("x", (1000, 30)),
+        expose("y", (1000, 20)),
+        expose("orphan", (1000, 20)),
+    ]
+    found = build(creatives, exposures)
+    reasons = {frozenset((p.creative_a, p.creative_b)): p.reject_reason for p in found.pairs}
+    identical = {"".join(sorted(pair)) for pair, why in reasons.items() if why == "identical"}
+    assert identical == {"xy", "xz", "yz", "orphansibling"}
+    # Of those only x and y were shown: |log 1.5| / √(12.2 / 150).
+    assert found.num_aa_pairs == 1
+    assert found.noise_scale == pytest.approx(math.log(1.5) / math.sqrt(12.2 / 150))
+
+
+def test_an_uneven_experiment_is_flagged_and_kept_only_when_asked() -> None:
+    logs = [
+        expose("x", (20_000, 600), experiment_id="e"),
+        expose("y", (10_000, 100), experiment_id="e"),
+    ]
+    found = build(TWO, logs)
+    assert found.flagged_groups == [FlaggedGroup("i", "e", 0.0)]
+    asked = build(TWO, logs, include_flagged_groups=True)
+    assert only_reason(asked) is None
+    assert asked.flagged_groups == found.flagged_groups
+    assert asked.evidence[0].randomised is None  # declared, but the traffic says otherwise
+
+
+def test_uneven_traffic_that_nobody_declared_randomised_is_left_alone() -> None:
+    found = build(TWO, [expose("x", (20_000, 600)), expose("y", (10_000, 100))])
+    assert only_reason(found) is None
+    assert found.flagged_groups == []
+
+
+def test_a_flagged_experiment_of_one_item_does_not_touch_another() -> None:
+    creatives = [*TWO, make_creative("x", "j"), make_creative("y", "j")]
+    logs = [
+        expose("x", (20_000, 600), experiment_id="e"),
+        expose("y", (10_000, 100), experiment_id="e"),
+        expose("x", GOOD, "j", experiment_id="e"),
+        expose("y", POOR, "j", experiment_id="e"),
+    ]
+    found = build(creatives, logs)
+    assert [p.reject_reason for p in found.pairs] == ["flagged_group", None]
+
+
+@pytest.mark.parametrize(
+    ("x_group", "y_group", "randomised"),
+    [("e", "e", True), ("e", "f", None), ("e", None, None), (None, None, None)],
+)
+def test_randomised_is_said_only_where_one_experiment_covers_both(
+    x_group: str | None, y_group: str | None, randomised: bool | None
+) -> None:
+    logs = [expose("x", GOOD, experiment_id=x_group), expose("y", POOR, experiment_id=y_group)]
+    assert build(TWO, logs).evidence[0].randomised is randomised
+
+
+def test_shared_traffic_outside_the_experiment_leaves_randomised_unknown() -> None:
+    inside = [expose(c, GOOD, experiment_id="e") for c in "xy"]
+    outside = [expose(c, GOOD, stratum="position=2") for c in "xy"]
+    assert build(TWO, inside + outside[:1]).evidence[0].randomised is True  # x alone: not shared
+    assert build(TWO, inside + outside).evidence[0].randomised is None
+    same_key = [expose(c, GOOD) for c in "xy"]
+    assert build(TWO, inside + same_key).evidence[0].randomised is None
+
+
+def draw_build_input(seed: int, items: int = 30) -> tuple[list[Creative], list[Exposure]]:
+    rng = np.random.default_rng(seed)
+    creatives, exposures = [], []
+    for item in map(str, range(items)):
+        for name in map(str, range(int(rng.integers(1, 7)))):
+            copies = {"aa_of": "0"} if name != "0" and rng.random() < 0.1 else {}
+            creatives.append(make_creative(name, item, **copies))
+            for day in range(int(rng.integers(0, 4))):
+                n = int(rng.integers(0, 3000))
+                clicks = int(rng.binomial(n, 0.02 * math.exp(rng.normal(0, 0.6))))
+                group = "e" if rng.random() < 0.3 else None
+                exposures.append(
+                    expose(name, (n, clicks), item, period=f"d{day}", experiment_id=group)
+                )
+    return creatives, exposures
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_the_input_does_not_matter(seed: int) -> None:
+    creatives, exposures = draw_build_input(seed)
+    expected = build(creatives, exposures)
+    shuffler = random.Random(seed)
+    for _ in range(3):
+        shuffler.shuffle(creatives)
+        shuffler.shuffle(exposures)
+        assert build(creatives, exposures) == expected
+
+
+def test_the_funnel_counts_every_pair_once() -> None:
+    creatives, exposures = draw_build_input(9, items=200)
+    found = build(creatives, exposures, min_impressions=500)
+    sizes = Counter(creative.item_id for creative in creatives)
+    assert sum(found.funnel.values()) == sum(math.comb(size, 2) for size in sizes.values())
+    assert list(found.funnel) == [NOT_CONSIDERED, *Reason, "candidate"]
+    counted = Counter(pair.reject_reason or "candidate" for pair in found.pairs)
+    assert found.funnel == {name: counted[name] for name in found.funnel}
+    assert len({pair.pair_id for pair in found.pairs}) == len(found.pairs)
+    shown = {(e.item_id, e.creative_id) for e in exposures if e.impressions}
+    assert {row.pair_id for row in found.evidence} == {
+        p.pair_id
+        for p in found.pairs
+        if {(p.item_id, p.creative_a), (p.item_id, p.creative_b)} <= shown
+    }
+
+
+def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    creatives, exposures = draw_build_input(4)
+    expected = build(creatives, exposures)
+    monkeypatch.setattr(evidence_module, "MAX_ROWS_PER_BLOCK", 3)
+    assert build(creatives, exposures) == expected
+
+
+def test_nothing_and_single_creatives_give_no_pairs() -> None:
+    for creatives in ([], [make_creative("x")], [make_creative("x"), make_creative("x", "j")]):
+        found = build(creatives, [])
+        assert (found.pairs, found.evidence, sum(found.funnel.values())) == ([], [], 0)
+
+
+def test_a_very_large_item_is_looked_at_between_creatives_with_impressions() -> None:
+    names = [f"c{k:04}" for k in range(5000)]
+    creatives = [make_creative(name) for name in names]
+    exposures = [expose(name, (2000, 20 + 20 * (k % 7))) for k, name in enumerate(names[:100])]
+    exposures += [expose(name, (3, 0)) for name in names[100:]]
+    found = build(creatives, exposures)
+    assert len(found.pairs) == math.comb(100, 2)
+    assert found.funnel[NOT_CONSIDERED] == math.comb(5000, 2) - math.comb(100, 2)
+    assert found.funnel["candidate"] == 3
+
+
+def test_a_very_large_item_beyond_that_is_sampled_by_seed() -> None:
+    names = [f"c{k:03}" for k in range(400)]
+    creatives = [make_creative(name) for name in names]
+    exposures = [expose(name, (2000, 20)) for name in names]
+    found, again = (build(creatives[::step], exposures) for step in (1, -1))
+    assert found == again
+    assert len({pair.pair_id for pair in found.pairs}) == MAX_PAIRS_PER_ITEM
+    assert found.funnel[NOT_CONSIDERED] == math.comb(400, 2) - MAX_PAIRS_PER_ITEM
+    appearances = Counter(c for p in found.pairs for c in (p.creative_a, p.creative_b))
+    # 20,000 of 79,800 pairs: each of the 399 pairs of a creative has one chance in four, sd 8.6.
+    assert len(appearances) == 400
+    assert 50 < min(appearances.values()) <= max(appearances.values()) < 150
+    other = build(creatives, exposures, seed=1)
+    assert {p.pair_id for p in other.pairs} != {p.pair_id for p in found.pairs}
+
+
+def test_creatives_given_twice_and_unknown_ones_are_named() -> None:
+    with pytest.raises(InputError, match=r"1 creatives are given twice: i/x"):
+        build([*TWO, TWO[0]], [])
+    unknown = [expose(f"u{k:02}", (1, 0)) for k in range(25)]
+    with pytest.raises(InputError, match=r"name 25 creatives not given: i/u00.*u19 and 5 more"):
+        build(TWO, [*CLEAR, *unknown])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"min_impressions": -1},
+        {"min_gap": -0.1},
+        {"min_confidence": 0.4},
+        {"min_confidence": 1.0},
+        {"min_shared_share": 1.1},
+        {"per_item": 0},
+        {"phash_radius": 65},
+        {"max_rgb_difference": 256},
+        {"min_group_p": 1.0},
+        {"tau": 0.0},
+        {"noise": {"phi": 0, "omega": 0}},
+        {"unknown": 1},
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        PairSettings(**settings)
+
+
+def test_settings_survive_the_way_to_json_and_back() -> None:
+    changed = PairSettings(min_gap=0.3, tau=0.2)
+    assert PairSettings.model_validate_json(changed.model_dump_json()) == changed
+
+
+def test_realised_wrong_winners_stay_within_a_point_of_the_promise() -> None:
+    """Planted ratios, positions that favour some creatives, overdispersion, noise per creative."""
+    rng = np.random.default_rng(2026)
+    items, per_item, positions = 20_000, 3, 2
+    true = rng.normal(0, DEFAULT_TAU / math.sqrt(2), (items, per_item))  # differences: sd tau
+    noisy = true + rng.normal(0, DEFAULT_NOISE.omega / math.sqrt(2), true.shape)
+    base = rng.uniform(0.01, 0.04, (items, 1, 1)) * np.array([1.0, 0.4])  # second position: 40 %
+    ctr = base * np.exp(noisy)[..., None]
+    n = rng.integers(800, 8000, (items, per_item, positions))
+    size = (n - 1) / (DEFAULT_NOISE.phi**2 - 1) - 1  # beta-binomial: variance times phi²
+    clicks = rng.binomial(n, rng.beta(ctr * size, (1 - ctr) * size))
+    creatives, exposures = [], []
+    for item in range(items):
+        for k in range(per_item):
+            creatives.append(make_creative(str(k), str(item)))
+            exposures += [
+                expose(
+                    str(k),
+                    (int(n[item, k, p]), int(clicks[item, k, p])),
+                    str(item),
+                    stratum=f"position={p}",
+                )
+                for p in range(positions)
+            ]
+    found = build(creatives, exposures)
+    answers = {row.pair_id: row.winner for row in found.evidence}
+    wrong = [
+        (true[int(p.item_id), int(p.creative_a)] > true[int(p.item_id), int(p.creative_b)])
+        != (answers[p.pair_id] == "A")
+        for p in found.pairs
+        if p.reject_reason is None
+    ]
+    assert len(wrong) >= 5000
+    assert found.expected_wrong is not None
+    assert 0 < found.expected_wrong < 0.05
+    assert np.mean(wrong) <= found.expected_wrong + 0.01
