@@ -1,5 +1,6 @@
 """A small workspace to release: items with drawn images, evidence, drafts and judgements."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,7 +33,8 @@ from creativepair.records import (
 from creativepair.store import catalogue, judgements, pairs
 from creativepair.store.database import Store, create_store
 from creativepair.wording import Identity
-from creativepair.workspace import Settings, Workspace, create_workspace
+from creativepair.workspace import Settings, Workspace, create_workspace, open_workspace
+from exports.builder import build_release
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -242,13 +244,19 @@ def _evidence(pair_id: str, prob_a: float) -> Evidence:
 
 
 @pytest.fixture
-def make_studio(tmp_path: Path) -> Iterator[Callable[[str], Studio]]:
-    """Makes empty workspaces by name."""
+def make_studio(tmp_path: Path) -> Iterator[Callable[..., Studio]]:
+    """Makes workspaces by name: empty ones, or copies of an existing one."""
     made: list[Studio] = []
 
-    def make(name: str) -> Studio:
-        workspace = create_workspace(tmp_path / name, Settings(name="Mugs"))
-        made.append(Studio(workspace, create_store(workspace.database_url)))
+    def make(name: str, *, like: Studio | None = None) -> Studio:
+        if like is None:
+            workspace = create_workspace(tmp_path / name, Settings(name="Mugs"))
+        else:
+            shutil.copytree(like.workspace.root, tmp_path / name)
+            workspace = open_workspace(tmp_path / name)
+        store = create_store(workspace.database_url)
+        known = (like.pairs, like.evidence, like.num_events) if like else ([], [], 0)
+        made.append(Studio(workspace, store, list(known[0]), list(known[1]), known[2]))
         return made[-1]
 
     yield make
@@ -257,15 +265,33 @@ def make_studio(tmp_path: Path) -> Iterator[Callable[[str], Studio]]:
 
 
 @pytest.fixture
-def studio(make_studio: Callable[[str], Studio]) -> Studio:
+def studio(make_studio: Callable[..., Studio]) -> Studio:
     """An empty workspace."""
     return make_studio("studio")
 
 
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """A workspace with thirty judged pairs and a release of them; tests work on copies of it."""
+    workspace = create_workspace(tmp_path_factory.mktemp("filled") / "w", Settings(name="Mugs"))
+    studio = fill(Studio(workspace, create_store(workspace.database_url)))
+    build_release(workspace, studio.store, "1.0.0", now=NOW)
+    studio.store.close()
+    return studio
+
+
 @pytest.fixture
-def judged(make_studio: Callable[[str], Studio]) -> Studio:
-    """A workspace with thirty judged pairs."""
-    return fill(make_studio("judged"))
+def released(make_studio: Callable[..., Studio], filled: Studio) -> Studio:
+    """A workspace with thirty judged pairs and release 1.0.0."""
+    return make_studio("released", like=filled)
+
+
+@pytest.fixture
+def judged(make_studio: Callable[..., Studio], filled: Studio) -> Studio:
+    """A workspace with thirty judged pairs and no release."""
+    studio = make_studio("judged", like=filled)
+    shutil.rmtree(studio.workspace.releases / "1.0.0")
+    return studio
 
 
 def fill(studio: Studio, num_pairs: int = 30) -> Studio:

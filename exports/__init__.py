@@ -1,0 +1,1 @@
+"""Immutable, checksummed releases: build, split, write, verify."""

@@ -1,0 +1,171 @@
+"""The dataset card: `README.md` of a release, written from what its manifest says."""
+
+import json
+from collections.abc import Mapping
+
+from exports.manifest import Agreement, Counts, Description
+from exports.parquet import FOLDER
+
+CARD_FILE = "README.md"
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def render_card(name: str, release: Description) -> str:
+    """Return the text of the card.
+
+    Args:
+        name: of the workspace.
+    """
+    name = "".join(c for c in " ".join(name.split()) if c.isprintable())
+    counts = release.counts
+    sections = (
+        _front_matter(name, release),
+        f"# {name}, release {release.version}",
+        *_warnings(counts),
+        "Pairs of ad images of the same item, each with the answer to: which image is a user more "
+        "likely to click? Annotators judged every pair; a reasoning chain, where one stands, says "
+        "why.",
+        "## What is in it",
+        _contents(release),
+        "## How the labels came about",
+        _labels(counts),
+        "## How people judged",
+        _judging(counts),
+        "## Reasoning chains",
+        _chains(release),
+        "## Limits",
+        _limits(release),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(name: str, release: Description) -> str:
+    # JSON strings are YAML strings, whatever they hold.
+    tags = ["creativepair", "ad-creatives", "image-pairs", *["synthetic"] * release.synthetic]
+    lines = [
+        "---",
+        "license: unknown",
+        f"pretty_name: {json.dumps(name, ensure_ascii=False)}",
+        "tags:",
+        *(f"- {tag}" for tag in tags),
+        "size_categories:",
+        f"- {_size_category(release.counts.rows)}",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+    ]
+    for split in release.counts.splits:
+        lines += [f"  - split: {split}", f"    path: {FOLDER}/{split}-*.parquet"]
+    return "\n".join([*lines, "---"])
+
+
+def _size_category(num_rows: int) -> str:
+    return next((name for limit, name in _SIZES if num_rows < limit), "n>1M")
+
+
+def _warnings(counts: Counts) -> list[str]:
+    warnings = []
+    if counts.synthetic_rows:
+        warnings.append(
+            f"**Synthetic creatives.** {_part(counts.synthetic_rows, counts.rows)} pairs show "
+            "images that a program drew, with click rates that it made up. They are for trying out "
+            "the tools and say nothing about real ads or real people."
+        )
+    simulated = counts.judgement_sources.get("simulated", 0)
+    if simulated:
+        warnings.append(
+            f"**Simulated judgements.** {_part(simulated, counts.finals)} final judgements were "
+            "made by a simulation, not by people."
+        )
+    return warnings
+
+
+def _contents(release: Description) -> str:
+    counts = release.counts
+    table = "\n".join(f"| {split} | {count:,} |" for split, count in counts.splits.items())
+    shares = ", ".join(
+        f"{split} {share:.0%}" for split, share in release.settings.split_shares.items()
+    )
+    return (
+        f"{counts.rows:,} pairs of {counts.items:,} items, {counts.images:,} different images.\n\n"
+        f"| split | pairs |\n|---|---|\n{table}\n\n"
+        f"Splits are drawn by groups of items ({shares} of the groups): items that share an image, "
+        f"or have images within {release.settings.split_radius_bits} bits of perceptual hash, "
+        "stay together, and no item is in two splits.\n\n"
+        f"Left out of this release: {_listing(release.left_out)}."
+    )
+
+
+def _labels(counts: Counts) -> str:
+    text = (
+        "`label` is the winner by click-through rate (`label_ctr`) where the exposure logs name "
+        "one; people can exclude such a pair, they cannot flip it. Elsewhere it is the consensus "
+        "of the people who judged the pair. Other labels stand beside it in their own columns.\n\n"
+        f"- Label from: {_listing(counts.label_sources)}.\n"
+        f"- Answer: {_listing(counts.labels)}. Which creative is A follows from a hash of its id.\n"
+        f"- Traffic randomised between the two: {_listing(counts.randomised)}. Where it was not, "
+        "a difference in clicks may come from who saw the ad."
+    )
+    if counts.expected_wrong is not None:
+        text += (
+            f"\n- Expected share of wrong winners among labels by click-through rate: "
+            f"{counts.expected_wrong:.1%}, by the evidence model's own account."
+        )
+    return text
+
+
+def _judging(counts: Counts) -> str:
+    agreement = counts.agreement
+    return (
+        f"- Final judgements: {counts.finals:,}; annotators: {counts.annotators:,}; "
+        f"judgements per pair: {counts.finals / counts.rows:.2f}.\n"
+        f"- Where they came from: {_listing(counts.judgement_sources)}.\n"
+        f"- What was seen before the verdict (arm): {_listing(counts.arms)}.\n\n"
+        "| labels compared | pairs that agree |\n|---|---|\n"
+        f"| blind and click-through rate | {_agreed(agreement['blind_ctr'])} |\n"
+        f"| final and click-through rate | {_agreed(agreement['final_ctr'])} |\n"
+        f"| blind and final | {_agreed(agreement['blind_final'])} |\n\n"
+        "A blind verdict is given before anything else is shown. A final may follow the reveal of "
+        "a drafted chain and of the evidence: finals that agree with them are not independent."
+    )
+
+
+def _chains(release: Description) -> str:
+    counts = release.counts
+    drafters = {f"{d.drafter} ({d.model_version})": d.num_drafts for d in release.lineage.drafters}
+    return (
+        f"Chains follow protocol {release.settings.protocol} and are released only where their "
+        f"answer is the label. Status: {_listing(counts.chain_status)}. Of the pairs without one, "
+        f"{counts.chains_against_label:,} have a chain that argues for the other image.\n\n"
+        f"Drafts in the workspace, by who wrote them: {_listing(drafters)}. An approved chain is "
+        "a machine's text that a person let stand."
+    )
+
+
+def _limits(release: Description) -> str:
+    counts = release.counts
+    limits = [
+        "Clicks are not purchases, and what won here need not win elsewhere or later.",
+        "Pairs of one item share images and are not independent: count items, not pairs.",
+    ]
+    if set(counts.splits) != {"train", "validation", "test"}:
+        limits.append("The release is too small to fill every split.")
+    if not counts.label_sources.get("ctr"):
+        limits.append("No label rests on exposure logs.")
+    limits.append("The licence of the images is not known to this tool; ask their owner.")
+    return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _listing(entries: Mapping[str, int]) -> str:
+    listed = (f"{name.replace('_', ' ')} {count:,}" for name, count in entries.items() if count)
+    return ", ".join(listed) or "none"
+
+
+def _part(part: int, whole: int) -> str:
+    return f"All {whole:,}" if part == whole else f"{part:,} of {whole:,}"
+
+
+def _agreed(agreement: Agreement) -> str:
+    if not agreement.of:
+        return "no pair has both"
+    return f"{agreement.agree:,} of {agreement.of:,} ({agreement.agree / agreement.of:.1%})"

@@ -1,0 +1,97 @@
+"""Which releases a workspace has."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
+from creativepair.workspace import Workspace
+from exports.manifest import MANIFEST_FILE, Manifest, parse_manifest
+
+_VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSummary:
+    """One release in a list.
+
+    Attributes:
+        manifest: None when it cannot be read.
+        problem: why the manifest cannot be read; None when it can.
+    """
+
+    version: str
+    path: Path
+    manifest: Manifest | None
+    problem: str | None
+
+
+def check_version(version: str) -> None:
+    """Hold a version to MAJOR.MINOR.PATCH without leading zeros.
+
+    Raises:
+        InputError: when it is anything else.
+    """
+    if not _VERSION.fullmatch(version):
+        raise InputError(
+            f"{version!r} is not a version of the form MAJOR.MINOR.PATCH",
+            hint="Use three numbers without leading zeros, such as 1.0.0.",
+        )
+
+
+def list_releases(workspace: Workspace) -> list[ReleaseSummary]:
+    """List the releases, lowest version first; damaged ones are listed with their problem."""
+    if not workspace.releases.is_dir():
+        return []
+    versions = [p.name for p in workspace.releases.iterdir() if _VERSION.fullmatch(p.name)]
+    return [_summarise(workspace, version) for version in sorted(versions, key=_precedence)]
+
+
+def find_release(workspace: Workspace, version: str) -> Path:
+    """Return the folder of a release.
+
+    Raises:
+        NotFoundError: when there is none of this version.
+    """
+    folder = workspace.releases / version
+    # Only a version names a folder here: other text could lead out of the releases.
+    if not _VERSION.fullmatch(version) or not folder.is_dir():
+        raise NotFoundError(
+            f"there is no release {version!r}", hint="List them: creativepair release list"
+        )
+    return folder
+
+
+def read_manifest(workspace: Workspace, version: str) -> Manifest:
+    """Read the manifest of a release.
+
+    Raises:
+        NotFoundError: when there is no such release.
+        StateError: when its manifest is missing or damaged.
+    """
+    path = find_release(workspace, version) / MANIFEST_FILE
+    try:
+        return parse_manifest(path.read_bytes())
+    except (OSError, InputError) as error:
+        raise StateError(
+            f"release {version}: {_reason(error)}",
+            hint=f"See what else is wrong: creativepair release verify {version}",
+        ) from error
+
+
+def _summarise(workspace: Workspace, version: str) -> ReleaseSummary:
+    path = workspace.releases / version
+    try:
+        return ReleaseSummary(version, path, read_manifest(workspace, version), None)
+    except CreativePairError as error:
+        return ReleaseSummary(version, path, None, error.message)
+
+
+def _reason(error: OSError | InputError) -> str:
+    if isinstance(error, InputError):
+        return error.message
+    return f"{MANIFEST_FILE} cannot be read: {error.strerror}"
+
+
+def _precedence(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in version.split("."))

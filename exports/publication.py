@@ -1,0 +1,76 @@
+"""Making a release appear whole or not at all, also when the machine fails.
+
+Files are written into a folder whose name no listing takes for a release; when they are durable,
+one rename gives it its version.
+"""
+
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from creativepair.errors import StateError
+
+STALE_AFTER_S = 3_600
+"""A folder that nobody wrote to for so long belongs to a build that was killed."""
+
+_BUILDING = re.compile(r"\.building-[0-9a-f]{32}")
+
+
+@contextmanager
+def building_folder(releases: Path) -> Iterator[Path]:
+    """Give an empty folder to build in; it is gone afterwards unless it was published."""
+    releases.mkdir(parents=True, exist_ok=True)
+    _remove_stale(releases)
+    folder = releases / f".building-{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, target: Path) -> None:
+    """Make a finished folder durable and give it its name.
+
+    Raises:
+        StateError: when the name was taken meanwhile.
+    """
+    for path in (*sorted(folder.rglob("*")), folder):
+        _sync(path)
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if target.exists():
+            raise StateError(
+                f"release {target.name} was built by somebody else meanwhile",
+                hint="See what is there: creativepair release list",
+            ) from error
+        raise
+    _sync(target.parent)
+
+
+def _remove_stale(releases: Path) -> None:
+    for folder in releases.iterdir():
+        if _BUILDING.fullmatch(folder.name) and time.time() - _last_written(folder) > STALE_AFTER_S:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _last_written(folder: Path) -> float:
+    """Return when anything in a folder last changed; now when it is vanishing, so not stale."""
+    try:
+        return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return time.time()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
