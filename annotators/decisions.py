@@ -250,8 +250,8 @@ def apply_edits(
     identities.
 
     Raises:
-        ChainError: naming each question whose words still name a place, whose verdict the question
-            does not offer, or when the deciding finding was rejected.
+        ChainError: naming each question whose words still name a place or come without a verdict,
+            whose verdict the question does not offer, or when the deciding finding was rejected.
     """
     by_question: Mapping[str, Autosave] = {edit.question: edit for edit in edits}
     findings, reviewed, problems = [], [], []
@@ -266,6 +266,8 @@ def apply_edits(
             if question.id == protocol.answer:
                 problems.append(f"{question.label}: the answer cannot be rejected, only changed")
             reviewed.append(ReviewedFinding(question=question.id, action="reject"))
+        elif edit.verdict is None and edit.typed.strip():
+            problems.append(f"{question.label}: choose a verdict for these words")
         elif edit.verdict:
             try:
                 findings.append(_edited(edit, left_is))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, ValidationError, field_validator
+from pydantic import AwareDatetime, Field, ValidationError, field_validator
 from sqlalchemy import Connection
 
 from annotators.state import to_judgements
@@ -40,7 +40,7 @@ class JudgementRow(Record):
     pair_id: str
     annotator_id: Id
     arm: Arm = Arm.BLIND
-    pass_: int = 1
+    pass_: int = Field(default=1, ge=1, le=1_000, alias="pass")
     left_is: Identity
     blind: HumanVerdict
     final: HumanVerdict
@@ -79,10 +79,15 @@ def import_rows(connection: Connection, protocol: Protocol, rows: Iterable[RawRo
     A row of a pair that is unknown, or that says something else than the judgement already stored
     for the same annotator, pair and pass, is rejected with its reason.
     """
-    known = {_key(j): j for j in to_judgements(judgements.list_events(connection))}
+    stored = judgements.list_events(connection)
+    begun = {(event.pair_id, event.annotator_id, event.pass_) for event in stored}
+    known = {_key(j): j for j in to_judgements(stored)}
     imported = skipped = 0
     rejects: list[Reject] = []
     for raw in rows:
+        if raw.problem:
+            rejects.append(reject_row(raw, raw.problem))
+            continue
         try:
             row = _parse(raw.values)
             pairs.get_pair(connection, row.pair_id)
@@ -95,7 +100,9 @@ def import_rows(connection: Connection, protocol: Protocol, rows: Iterable[RawRo
         events = _events(row, protocol)
         [judgement] = to_judgements(events)
         before = known.get(_key(judgement))
-        if before is None:
+        if before is None and _key(judgement) in begun:
+            rejects.append(reject_row(raw, "was taken back here and is open", column="pair_id"))
+        elif before is None:
             judgements.add_events(connection, events)
             known[_key(judgement)] = judgement
             imported += 1
@@ -112,8 +119,7 @@ def _key(judgement: Judgement) -> tuple[str, str, int]:
 
 
 def _parse(values: Mapping[str, Any]) -> JudgementRow:
-    named = {k: v for k, v in values.items() if k in COLUMNS and k != "pass"}
-    return JudgementRow.model_validate(named | {"pass_": values.get("pass", 1)})
+    return JudgementRow.model_validate({k: v for k, v in values.items() if k in COLUMNS})
 
 
 def _row(judgement: Judgement) -> dict[str, Any]:

@@ -102,8 +102,9 @@ def _problem(scope: Scope) -> str | None:
     if scope["type"] == "http" and scope["path"].startswith("/desk/") and scope["method"] == "POST":
         if DESK_HEADER not in headers:
             return "a write needs the desk's own header"
-        if int(headers.get("content-length") or MAX_BODY_BYTES + 1) > MAX_BODY_BYTES:
-            return "the body is too large"
+        length = headers.get("content-length", "")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            return "the body is too large, or of no stated length"
     return None
 
 

@@ -15,14 +15,16 @@ def write_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], out: 
     """Write rows as CSV or Parquet, as the name of the file says; a table without rows too.
 
     Raises:
-        InputError: when the name says neither, or the folder does not exist.
+        InputError: when the name says neither, the folder does not exist or the file cannot be
+            written.
     """
     if out.suffix.lower() not in (".csv", ".parquet"):
         raise InputError(f"cannot write {out.name}", hint="Name a .csv or .parquet file.")
     if not out.parent.is_dir():
         raise InputError(f"no folder {out.parent}", hint="Make it first.")
     table = pa.table({column: [row[column] for row in rows] for column in columns})
-    if out.suffix.lower() == ".csv":
-        pa_csv.write_csv(table, out)
-    else:
-        pq.write_table(table, out)
+    write = pa_csv.write_csv if out.suffix.lower() == ".csv" else pq.write_table
+    try:
+        write(table, out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error}", hint="Name another file.") from error

@@ -107,7 +107,13 @@ def read_protocol(path: Path) -> Protocol:
         raise NotFoundError(
             f"no protocol file {path}", hint="Check `protocol` in creativepair.toml."
         )
-    return _parse(path.read_text(encoding="utf-8"), name=str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"protocol {path} is not UTF-8: {error}", hint="Save the file as UTF-8."
+        ) from error
+    return _parse(text, name=str(path))
 
 
 def _parse(text: str, *, name: str) -> Protocol:

@@ -18,27 +18,29 @@ _VERB = (
     r"|names|stands|does|would|will|can)"
 )
 _END = r"(?='s\b|\s+" + _VERB + r"\b|\s*(?:$|[.,;:!?)]))"
+_BARE_SIDE = rf"(?:(?<=^)|(?<=[.;:!?] ))(left|right)\b(?='s\b|\s+{_VERB}\b)"
 # Within one image, left and right are plain directions: "top left", "to the right of the bottle".
 _CONVERTIBLE = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"\b(?:the )?(left|right)(?:-hand)? {_NOUN}\b(?![- ]?of\b)",
+        rf"\b(?:the )?(left|right)(?:[- ]hand)? {_NOUN}\b(?![- ]?of\b)",
         rf"\b(?:the )?{_NUMBERED} (?:no\. ?|number |#)?(1|2|one|two)\b",
         rf"\b(?:the )?(first|second) {_NOUN}\b",
         rf"(?<!to )\bthe (left|right)\b{_END}",
-        rf"(?:(?<=^)|(?<=[.;:!?] ))(left|right)\b(?='s\b|\s+{_VERB}\b)",
+        _BARE_SIDE,
     )
 )
 _POSITIONAL = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"\b(?:left|right)(?:-hand)? {_NOUN}\b(?! of\b)",
+        rf"\b(?:left|right)(?:[- ]hand)? {_NOUN}\b(?! of\b)",
         rf"\b{_NUMBERED} (?:no\. ?|number |#)?(?:1|2|one|two)\b",
         rf"\b(?:first|second) {_NOUN}\b",
         r"\b(?:former|latter)\b",
         r"(?<!to )\bthe (?:left|right)\b(?!-| (?:corner|edge|half|third|margin|border|side of"
         r"|column|hand|foot|arm|shoe|angle|size)\b)",
         rf"\b{_NUMBERED} (?-i:[AB])\b",
+        _BARE_SIDE,
     )
 )
 _SIDE_OF_WORD = {

@@ -112,7 +112,7 @@ def open_workspace(root: Path) -> Workspace:
         )
     try:
         settings = Settings.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise InputError(f"{file} is not valid: {error}", hint="Mend the file.") from error
     return Workspace(root, settings)
 
@@ -140,7 +140,7 @@ def _to_toml(settings: Settings) -> str:
         if isinstance(entry, str):
             escaped = entry.replace("\\", "\\\\").replace('"', '\\"')
             return (
-                '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+                '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in escaped) + '"'
             )
         return str(entry).lower()
 

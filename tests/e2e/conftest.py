@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from desk_server import DeskServer
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
+
+from tests.desk_server import DeskServer
 
 _CHROMIUM_ARGUMENTS = [
     "--no-sandbox",

@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable
 
 import pytest
-from desk_server import DeskServer
 from playwright.sync_api import BrowserContext, Page, Response, WebSocket, expect
 
 from annotators.decisions import to_side
 from app.bootstrap import LOCAL_ANNOTATOR
 from creativepair.records import ChainStatus, Draft, Lease, Step
 from creativepair.store import judgements, pairs
+from tests.desk_server import DeskServer
 
 pytestmark = pytest.mark.browser
 HIDDEN_WORDS = ("impressions", "rationale", "ctr evidence")

@@ -1,20 +1,18 @@
 """Nothing that the desk confirmed may be lost, however the server ends."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from app.commands.demo import make_demo
 from benchmarks.kill_server import Decision, Log, Outcome, compare, kill_repeatedly
 
 KILLS = 6
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("killed") / "demo"
-    make_demo(root, num_pairs=4, seed=0, judged=False).store.close()
-    return root
+def workspace(demo_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(demo_template, tmp_path_factory.mktemp("killed") / "demo"))
 
 
 @pytest.fixture(scope="module")

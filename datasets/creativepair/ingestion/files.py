@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def read_table(name: str, renames: Mapping[str, str], required: Sequence[str]) -
     data = _read_bytes(name)
     digest = hashlib.sha256(data).hexdigest()
     suffixes = Path(name.split("?")[0]).suffixes
-    if suffixes and suffixes[-1] == ".gz":
+    if suffixes and suffixes[-1].lower() == ".gz":
         data, suffixes = _decompress(data, name), suffixes[:-1]
     form = suffixes[-1].lower() if suffixes else ""
     if form not in _FORMATS:
@@ -127,7 +128,7 @@ def _read_bytes(name: str) -> bytes:
 def _decompress(data: bytes, name: str) -> bytes:
     try:
         return gzip.decompress(data)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"{name} is a damaged gzip file: {error}", hint="Fetch it again."
         ) from error
@@ -180,7 +181,9 @@ def _read_jsonl(text: str, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
             continue
         try:
             values = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+            if "\\u" in line:  # half of a surrogate pair is legal JSON and no text
+                json.dumps(values, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
             rows.append(RawRow(name, row, {}, f"is not JSON: {error}"))
             continue
         if not isinstance(values, dict):
@@ -194,11 +197,12 @@ def _read_jsonl(text: str, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
 def _read_parquet(data: bytes, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
     try:
         table = pq.read_table(io.BytesIO(data))
-    except (pa.ArrowException, OSError) as error:
+        listed = table.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{name} is not a Parquet file: {error}", hint=_FORMAT_HINT) from error
     rows = [
         RawRow(name, number, _without_empty(values))
-        for number, values in enumerate(table.to_pylist(), start=1)
+        for number, values in enumerate(listed, start=1)
     ]
     return tuple(table.column_names), rows
 

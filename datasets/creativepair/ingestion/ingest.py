@@ -87,6 +87,8 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
     """
     now = datetime.now(UTC)
     tables = _read_tables(request)
+    zone = _zone(request.timezone or workspace.settings.timezone)
+    strata = _strata(tables["exposures"], request.strata)
     rejects: list[Reject] = []
     items = _items(tables["items"], rejects)
     with store.read() as connection:
@@ -100,17 +102,15 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
     item_ids = known_items | {item.item_id for item in items}
     creatives = _creatives(workspace, tables["creatives"], request, item_ids, rejects)
     creative_ids = known_creatives | {(c.item_id, c.creative_id) for c in creatives}
-    tally = ExposureTally(
-        zone=_zone(request.timezone or workspace.settings.timezone),
-        strata=_strata(tables["exposures"], request.strata),
-        creative_ids=creative_ids,
-    )
+    creatives = [_with_known_twin(creative, creative_ids) for creative in creatives]
+    tally = ExposureTally(zone=zone, strata=strata, creative_ids=creative_ids)
     for table in tables["exposures"]:
         tally.add(table)
     rejects += tally.rejects
-    if not request.dry_run:
-        with store.write() as connection:
-            _write(connection, tables, items, creatives, tally.exposures(), request.replace, now)
+    with store.write() as connection:
+        _write(connection, tables, items, creatives, tally.exposures(), request.replace, now)
+        if request.dry_run:  # conflicts with known rows only show in writing
+            connection.rollback()
     path = None
     if rejects and not request.dry_run:
         path = write_rejects(rejects, workspace.root / "rejects", now=now)
@@ -215,14 +215,14 @@ def _creatives(
             rejects.append(reject_row(raw, "is given twice for this item", column="creative_id"))
         else:
             seen.add(key)
-            root = request.images or Path(raw.file).resolve().parent
+            here = None if "://" in raw.file else Path(raw.file).resolve().parent
+            root = request.images or here
             source = ImageSource(root, allow_remote=request.allow_remote)
             try:
                 found.append(_creative(workspace, row, source, store=not request.dry_run))
             except InputError as error:
                 rejects.append(reject_row(raw, error.message, column="image"))
-    ids = {(c.item_id, c.creative_id) for c in found}
-    return [_with_known_twin(creative, ids) for creative in found]
+    return found
 
 
 def _with_known_twin(creative: Creative, ids: set[tuple[str, str]]) -> Creative:

@@ -155,11 +155,16 @@ def utc_day(value: object, zone: ZoneInfo | None) -> str:
         if zone is None:
             raise ValueError("has no time zone; pass --timezone, such as Europe/Berlin")
         moment = moment.replace(tzinfo=zone)
-    return moment.astimezone(UTC).date().isoformat()
+    try:
+        return moment.astimezone(UTC).date().isoformat()
+    except OverflowError:
+        raise ValueError("is a time whose UTC day is out of range") from None
 
 
 def _to_moment(text: str) -> datetime:
     try:
+        if text.isdigit():  # milliseconds since 1970 can read like the year 1767
+            raise ValueError
         return datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("is not a date or time such as 2026-01-31 or 2026-01-31T12:00Z") from None

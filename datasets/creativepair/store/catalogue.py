@@ -239,7 +239,7 @@ def _key(exposure: Exposure) -> tuple[str, str, str, str, str]:
 
 
 def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
-    """Split ids into lists that fit one statement's bound parameters."""
-    listed = list(values)
+    """Split ids, in order, into lists that fit one statement's bound parameters."""
+    listed = sorted(set(values))
     for start in range(0, len(listed), _CHUNK):
         yield listed[start : start + _CHUNK]

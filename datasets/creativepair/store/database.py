@@ -140,6 +140,11 @@ def _named_errors() -> Iterator[None]:
                 f"another process holds the store: {problem}",
                 hint="Wait for it and repeat; nothing was changed.",
             ) from error
+        if "not a database" in problem or "malformed" in problem:
+            raise StateError(
+                f"the store is damaged: {problem}",
+                hint="Put studio.db back from a backup of the workspace.",
+            ) from error
         if "unable to open" in problem or "could not connect" in problem:
             raise StateError(
                 f"the store cannot be opened: {problem}", hint="Check the workspace's path."

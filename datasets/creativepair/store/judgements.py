@@ -54,7 +54,13 @@ def open_leases(connection: Connection, annotator_id: str) -> list[Lease]:
     )
     finished = (
         select(judgement_events.c.event_id)
-        .where(judgement_events.c.lease_id == leases.c.lease_id, is_live_final())
+        .where(
+            # Not by lease: a judgement that was imported has none, and finishes this one too.
+            judgement_events.c.annotator_id == leases.c.annotator_id,
+            judgement_events.c.pair_id == leases.c.pair_id,
+            judgement_events.c.pass_ == leases.c.pass_,
+            is_live_final(),
+        )
         .exists()
     )
     query = (

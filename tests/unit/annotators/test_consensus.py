@@ -1,0 +1,72 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from annotators.consensus import blind_majority, majority
+from creativepair.records import Arm, HumanVerdict, Judgement, Source
+
+NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+def judge(
+    final: HumanVerdict | None, *, pair: str = "p", blind: HumanVerdict = "A", by: str = "ann"
+) -> Judgement:
+    return Judgement(
+        pair_id=pair,
+        annotator_id=by,
+        pass_=1,
+        arm=Arm.BLIND,
+        left_is="A",
+        blind=blind,
+        final=final,
+        reason=None,
+        chain=None,
+        chain_status=None,
+        shown_at=NOW,
+        decided_at=NOW,
+        source=Source.DESK,
+    )
+
+
+@pytest.mark.parametrize(
+    ("finals", "answer", "num_votes", "num_cannot_tell", "num_broken"),
+    [
+        (["A"], "A", 1, 0, 0),
+        (["A", "B", "B"], "B", 3, 0, 0),
+        (["A", "B"], None, 2, 0, 0),
+        (["A", "cannot_tell", "cannot_tell", "cannot_tell"], "A", 1, 3, 0),
+        (["B", "broken"], "B", 1, 0, 1),
+        (["cannot_tell", "broken"], None, 0, 1, 1),
+    ],
+)
+def test_the_majority_of_the_votes_answers_and_a_tie_does_not(
+    finals: list[HumanVerdict],
+    answer: str | None,
+    num_votes: int,
+    num_cannot_tell: int,
+    num_broken: int,
+) -> None:
+    found = majority(judge(final) for final in finals)["p"]
+    counts = (found.num_votes, found.num_cannot_tell, found.num_broken)
+    assert (found.answer, counts) == (answer, (num_votes, num_cannot_tell, num_broken))
+
+
+def test_a_judgement_without_a_final_counts_nowhere() -> None:
+    assert majority([judge(None)]) == {}
+    assert majority([]) == {}
+
+
+def test_each_pair_has_an_answer_of_its_own() -> None:
+    found = majority([judge("A", pair="p"), judge("B", pair="q"), judge("A", pair="p")])
+    assert {pair: c.answer for pair, c in found.items()} == {"p": "A", "q": "B"}
+
+
+def test_blind_verdicts_are_aggregated_apart_and_count_without_a_final() -> None:
+    judged = [
+        judge("A", blind="B", pair="p"),
+        judge(None, blind="B", pair="p"),
+        judge("A", blind="A", pair="tied"),
+        judge("A", blind="B", pair="tied"),
+        judge("cannot_tell", blind="cannot_tell", pair="open"),
+    ]
+    assert blind_majority(judged) == {"p": "B"}
