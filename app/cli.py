@@ -94,6 +94,10 @@ def demo(
     from app.commands.demo import make_demo
     from app.commands.status import count_workspace
 
+    if not no_serve:  # before minutes of drawing, not after
+        from app.server import require_free_port
+
+        require_free_port(host, port)
     bars = {what: progress(what) for what in ("Ads", "Drafts")}
     if not (folder / "creativepair.toml").exists():
         note(f"Drawing a synthetic demo of {num_pairs} pairs into {folder.resolve()} …")
@@ -243,6 +247,7 @@ def list_(
     from app.bootstrap import open_studio
     from app.commands.list_pairs import list_pairs
 
+    out = out.expanduser()
     rows = list_pairs(open_studio(workspace), out)
     _emit_file(rows, out, as_json)
 
@@ -315,6 +320,7 @@ def export(
     from app.bootstrap import open_studio
     from app.commands.judgements import export_judgements
 
+    out = out.expanduser()
     rows = export_judgements(open_studio(workspace), out)
     _emit_file(rows, out, as_json)
 
@@ -475,7 +481,7 @@ def _serve(studio: "Studio", host: str, port: int, result: dict[str, Any], as_js
 
 
 def _emit_file(rows: int, path: Path, as_json: bool) -> None:
-    absolute = path.expanduser().resolve()
+    absolute = path.resolve()
     result = {"rows": rows, "path": str(absolute)}
     emit(result, as_json=as_json, lines=f"Wrote {rows} rows to {absolute}")
 

@@ -1,5 +1,6 @@
 """The desk's server: Streamlit's ASGI app with our routes and our guard."""
 
+import socket
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from starlette.middleware import Middleware
 from app.bootstrap import Studio, serve_studio
 from app.guard import LocalGuard, require_loopback
 from app.routes import desk_routes
+from creativepair.errors import StateError
 
 _SCRIPT = Path(__file__).resolve().parent / "streamlit_app.py"
 _START_LIMIT_S = 60.0
@@ -56,12 +58,31 @@ def serve(studio: Studio, *, host: str, port: int, on_ready: Callable[[str], Non
 
     Raises:
         InputError: when the host is not a loopback one.
+        StateError: when the port is taken.
     """
     require_loopback(host)
+    require_free_port(host, port)
     app = build_app(studio)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     threading.Thread(target=_announce, args=(url, on_ready), daemon=True).start()
     app.run(config=_CONFIG | {"server.address": host, "server.port": port})
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Refuse a port that another server has: its answers would be taken for ours.
+
+    Raises:
+        StateError: when the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StateError(
+                f"port {port} is taken: {error.strerror}", hint=f"Pass --port {port + 1}."
+            ) from error
 
 
 def _announce(url: str, on_ready: Callable[[str], None]) -> None:

@@ -195,6 +195,7 @@ def test_two_tabs_on_one_pair_make_one_judgement(context: BrowserContext, desk: 
     give_blind(first, "1")
     second.keyboard.press("2")
     expect(second.get_by_role("alert")).to_contain_text("decided already")
+    second.get_by_role("region", name="Draft").wait_for()
     wait_until_shown(second)
     for page in (first, second):
         page.keyboard.press("m")

@@ -98,14 +98,15 @@ function desk(root) {
     frame.dataset.step = view.step
     frame.dataset.shown = ''
     $('.reasons').hidden = true
-    $('.title').textContent = view.step === 'empty' ? 'Nothing left to judge' : view.title
+    const nothingYet = view.step === 'empty' && view.num_done === 0
+    $('.title').textContent = nothingYet ? 'Nothing to judge yet' : view.step === 'empty' ? 'Nothing left to judge' : view.title
     $('.meta').textContent = [view.category, view.synthetic ? 'synthetic' : null].filter(Boolean).join(' · ')
     $('.progress').textContent = `${view.num_done} done · ${view.num_open} to go`
     $('.evidence-place').replaceChildren()
     $('.review-place').replaceChildren()
     $('.finish').replaceChildren()
     $('.legend').replaceChildren()
-    if (view.step === 'empty') { images.clear(); $('.ask').textContent = 'Every pair has been judged. Thank you. Undo reopens your last one.'; paint(); return }
+    if (view.step === 'empty') { images.clear(); $('.ask').textContent = nothingYet ? 'This workspace has no open pairs. Whoever runs it can make some with: creativepair pairs build' : 'Every pair has been judged. Thank you. Undo reopens your last one.'; paint(); return }
     $('.ask').textContent = ''
     if (view.step === 'blind') {
       $('.ask').append(element('strong', { textContent: 'Which image is a user more likely to click?' }), view.queries.length ? ` Frequent searches: ${view.queries.join(', ')}` : '')
