@@ -26,7 +26,8 @@ _CONVERTIBLE = tuple(
         rf"\b(?:the )?(left|right)(?:[- ]hand)? {_NOUN}\b(?![- ]?of\b)",
         rf"\b(?:the )?{_NUMBERED} (?:no\. ?|number |#)?(1|2|one|two)\b",
         rf"\b(?:the )?(first|second) {_NOUN}\b",
-        rf"(?<!to )\bthe (left|right)\b{_END}",
+        # "The bottle on the left" may lie within one image: that one is flagged, not guessed.
+        rf"(?<!to )(?<!on )(?<!at )\bthe (left|right)\b{_END}",
         _BARE_SIDE,
     )
 )
@@ -35,7 +36,7 @@ _POSITIONAL = tuple(
     for pattern in (
         rf"\b(?:left|right)(?:[- ]hand)? {_NOUN}\b(?! of\b)",
         rf"\b{_NUMBERED} (?:no\. ?|number |#)?(?:1|2|one|two)\b",
-        rf"\b(?:first|second) {_NOUN}\b",
+        rf"\b(?:first|second|1st|2nd|leftmost|rightmost) {_NOUN}\b",
         r"\b(?:former|latter)\b",
         r"(?<!to )\bthe (?:left|right)\b(?!-| (?:corner|edge|half|third|margin|border|side of"
         r"|column|hand|foot|arm|shoe|angle|size)\b)",

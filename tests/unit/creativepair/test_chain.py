@@ -78,7 +78,7 @@ WORDS = (
         "a < b",
         "12 %",
         "{C}",
-        "image",
+        "image: {B}",
         "1",
         "A",
     ),
@@ -97,11 +97,7 @@ WORDS = (
 )
 
 
-@st.composite
-def rationales(draw: st.DrawFn) -> str:
-    text = " ".join(draw(st.lists(st.sampled_from(WORDS), max_size=6)))
-    # "image 1" and "image A" are positional words: not a rationale to begin with.
-    return re.sub(r"image (?=[1A{])", "", text)
+RATIONALES = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
 
 
 def chains(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Chain]:
@@ -156,7 +152,7 @@ def test_a_chain_is_written_in_positions_and_read_back(order: Order, text: str) 
     assert parse_chain(text, PROTOCOL, order) == EXAMPLE
 
 
-@given(chain=chains(rationales()), order=st.sampled_from(ORDERS))
+@given(chain=chains(RATIONALES), order=st.sampled_from(ORDERS))
 @settings(max_examples=150, deadline=None)
 def test_every_chain_of_plain_words_survives_rendering_and_parsing(
     chain: Chain, order: Order
@@ -164,7 +160,7 @@ def test_every_chain_of_plain_words_survives_rendering_and_parsing(
     assert parse_chain(render_chain(chain, PROTOCOL, order), PROTOCOL, order) == chain
 
 
-@given(chain=chains(rationales()))
+@given(chain=chains(RATIONALES))
 @settings(max_examples=100, deadline=None)
 def test_reading_in_the_other_order_swaps_the_identities(chain: Chain) -> None:
     text = render_chain(chain, PROTOCOL, "AB")

@@ -108,6 +108,9 @@ def test_directions_within_an_image_stay_and_are_no_places(typed: str) -> None:
         ("the left of the box", ("the left",)),
         ("image A wins over picture B", ("image A", "picture B")),
         ("the right choice", ("the right",)),
+        ("the bottle on the left", ("the left",)),
+        ("text at the right.", ("the right",)),
+        ("the leftmost picture", ("leftmost picture",)),
     ],
 )
 def test_what_cannot_be_told_for_sure_stays_and_is_named(
