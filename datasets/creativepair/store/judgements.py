@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    delete,
+    distinct,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from creativepair.records import JudgementEvent, Lease, PairStatus, Step
 from creativepair.store.tables import autosaves, judgement_events, leases, pairs
@@ -157,12 +167,15 @@ def count_finals(connection: Connection, annotator_id: str | None = None) -> int
 
 def count_open_pairs(connection: Connection) -> int:
     """Count candidates that nobody has finished."""
-    query = (
-        select(func.count())
-        .select_from(pairs)
-        .where(pairs.c.status == PairStatus.CANDIDATE.value, ~_is_finished())
+    candidate = pairs.c.status == PairStatus.CANDIDATE.value
+    total = select(func.count()).select_from(pairs).where(candidate)
+    # Counting what is finished and not what is open: its cost does not grow with the pool.
+    finished = (
+        select(func.count(distinct(judgement_events.c.pair_id)))
+        .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
+        .where(candidate, is_live_final())
     )
-    return connection.execute(query).scalar_one()
+    return connection.execute(total).scalar_one() - connection.execute(finished).scalar_one()
 
 
 def is_live_final() -> ColumnElement[bool]:
