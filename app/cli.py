@@ -488,8 +488,9 @@ def _emit_file(rows: int, path: Path, as_json: bool) -> None:
 
 def _note_rejects(rejects: "Sequence[Reject]") -> None:
     for reject in rejects[:_SHOWN_REJECTS]:
-        value = f" {reject.value!r}" if reject.value else ""
-        note(f"{reject.file}, row {reject.row}: {reject.column}{value} {reject.reason}")
+        named = reject.value and reject.value not in reject.reason
+        what = f"{reject.column} {reject.value!r}" if named else reject.column
+        note(f"{reject.file}, row {reject.row}: {what} {reject.reason}".replace(":  ", ": "))
     if len(rejects) > _SHOWN_REJECTS:
         note(f"… and {len(rejects) - _SHOWN_REJECTS} more")
 
