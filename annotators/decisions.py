@@ -37,6 +37,10 @@ DWELL = timedelta(milliseconds=400)
 
 CANNOT_TELL_REASONS = ("too alike", "both fit equally well", "I do not know the product", "other")
 LONGEST_RATIONALE = 100_000
+_PLACE_HINT = (
+    'Write "the left image" or "the right image"; for a place within one, "its right edge" or '
+    '"right side of the card".'
+)
 
 FinalAction = Literal["approve", "keep_mine", "take_draft"]
 Side = Literal["left", "right"]
@@ -278,7 +282,7 @@ def apply_edits(
                     for e in error.errors()
                 ]
     if problems:
-        raise ChainError(problems, hint='Write "the left image" or "the right image".')
+        raise ChainError(problems, hint=_PLACE_HINT)
     chain = Chain(protocol=protocol.version, findings=tuple(findings))
     check_chain(chain, protocol, complete=False)
     return chain, tuple(reviewed)

@@ -23,7 +23,7 @@ ORDERS: tuple[Order, Order] = ("AB", "BA")
 _FORM = re.compile(r"<think>\n(.*)\n</think>\n<answer>([12])</answer>", re.DOTALL)
 _LINE = re.compile(r"(\d+)\. ([a-z_]+): (yes|no|tie|1|2)(?: \| (.+))?")
 _REFERENCE = re.compile(r"\{([AB])\}")
-_POSITION = re.compile(r"\bimage ([12])\b")
+_POSITION = re.compile(r"\bimage ([12])\b(?![.,]\d)")
 
 
 class Finding(BaseModel):

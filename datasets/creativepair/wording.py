@@ -11,37 +11,44 @@ from typing import Literal
 Identity = Literal["A", "B"]
 
 _REFERENCE = re.compile(r"\{([AB])\}")
-_NOUN = r"(?:image|picture|photo|creative|advert|ad|one|side|version|card|option)"
-_NUMBERED = r"(?:image|picture|photo|creative|advert|ad|option)"
+# These nouns name a creative as a whole; the loose ones may lie within it ("the right side of the
+# card", "the right one for this search"), so they are flagged and never converted.
+_NOUN = r"(?:image|picture|photo|creative|advert|ad)\b"
+_LOOSE = r"(?:one|side|version|card|option)\b"
+_NUMBER = r"(?:no\. ?|number |#)?(1|2|one|two)\b(?![.,]\d)"  # "photo 1.5 times as large"
+_WITHIN = r"(?![- ]of\b| in (?:the|a|this) (?:collage|grid|row|series|strip|carousel)\b)"
 _VERB = (
     r"(?:is|has|shows|looks|uses|puts|gives|fills|reads|wins|feels|seems|lacks|keeps|makes|states"
-    r"|names|stands|does|would|will|can)"
+    r"|names|stands|does|would|will|can)\b"
 )
-_END = r"(?='s\b|\s+" + _VERB + r"\b|\s*(?:$|[.,;:!?)]))"
-_BARE_SIDE = rf"(?:(?<=^)|(?<=[.;:!?] ))(left|right)\b(?='s\b|\s+{_VERB}\b)"
-# Within one image, left and right are plain directions: "top left", "to the right of the bottle".
+# A bare side is a creative only as the subject of a sentence or of a contrast. Elsewhere it may be
+# a direction within one image: "in the right image, the left is empty".
+_SUBJECT = (
+    r"(?:^|(?<=[.;:!?] )|(?<=\bwhile )|(?<=\bwhereas ))(?:the )?(left|right)\b"
+    rf"(?='s\b|\s+{_VERB})"
+)
 _CONVERTIBLE = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"\b(?:the )?(left|right)(?:[- ]hand)? {_NOUN}\b(?![- ]?of\b)",
-        rf"\b(?:the )?{_NUMBERED} (?:no\. ?|number |#)?(1|2|one|two)\b",
-        rf"\b(?:the )?(first|second) {_NOUN}\b",
-        # "The bottle on the left" may lie within one image: that one is flagged, not guessed.
-        rf"(?<!to )(?<!on )(?<!at )\bthe (left|right)\b{_END}",
-        _BARE_SIDE,
+        rf"\b(?:the )?(left|right)(?:[- ]hand)? {_NOUN}{_WITHIN}",
+        rf"\b(?:the )?(first|second) {_NOUN}{_WITHIN}",
+        rf"\b(?:the )?{_NOUN} {_NUMBER}{_WITHIN}",
+        r"\bthe (left|right)(?='s\b)",
+        r"(?:(?<=\bprefer )|(?<=\bchoose ))the (left|right)\b(?=\s*(?:$|[.,;:!?)]))",
+        _SUBJECT,
     )
 )
 _POSITIONAL = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"\b(?:left|right)(?:[- ]hand)? {_NOUN}\b(?! of\b)",
-        rf"\b{_NUMBERED} (?:no\. ?|number |#)?(?:1|2|one|two)\b",
-        rf"\b(?:first|second|1st|2nd|leftmost|rightmost) {_NOUN}\b",
+        rf"\b(?:left|right)(?:[- ]hand)? (?:{_NOUN}|{_LOOSE}(?! of\b))",
+        rf"\b(?:{_NOUN}|option) {_NUMBER}",
+        rf"\b(?:first|second|1st|2nd|leftmost|rightmost) (?:{_NOUN}|{_LOOSE})",
         r"\b(?:former|latter)\b",
         r"(?<!to )\bthe (?:left|right)\b(?!-| (?:corner|edge|half|third|margin|border|side of"
         r"|column|hand|foot|arm|shoe|angle|size)\b)",
-        rf"\b{_NUMBERED} (?-i:[AB])\b",
-        _BARE_SIDE,
+        rf"\b{_NOUN} (?-i:[AB])\b",
+        _SUBJECT,
     )
 )
 _SIDE_OF_WORD = {
@@ -57,8 +64,14 @@ def other(identity: Identity) -> Identity:
 
 def positional_words(text: str) -> tuple[str, ...]:
     """List the words that name a creative by its place, in reading order; empty when clean."""
-    found = {m.start(): m.group() for pattern in _POSITIONAL for m in pattern.finditer(text)}
-    return tuple(found[start] for start in sorted(found))
+    spans = sorted(m.span() for pattern in _POSITIONAL for m in pattern.finditer(text))
+    merged: list[tuple[int, int]] = []
+    for start, end in spans:
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return tuple(text[start:end].strip() for start, end in merged)
 
 
 def to_person(rationale: str, *, left_is: Identity) -> str:

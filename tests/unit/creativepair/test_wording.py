@@ -36,18 +36,18 @@ def test_the_other_of_two_is_the_other() -> None:
         ("the left image is brighter", "{A} is brighter"),
         ("Left image is brighter", "{A} is brighter"),
         ("LEFT IMAGE wins", "{A} wins"),
-        ("The right one wins.", "{B} wins."),
         ("on the left photo", "on {A}"),
         ("right-hand picture", "{B}"),
         ("the left hand image", "{A}"),
-        ("the left side is empty", "{A} is empty"),
         ("image 1 shows it", "{A} shows it"),
         ("the image 2 is dull", "{B} is dull"),
         ("Picture two is dull", "{B} is dull"),
-        ("ad #2 and option no. 1", "{B} and {A}"),
-        ("the first image and the second one", "{A} and {B}"),
+        ("ad #2 and photo no. 1", "{B} and {A}"),
+        ("the first image and the second photo", "{A} and {B}"),
         ("the left's text", "{A}'s text"),
-        ("prefer the left, not the right.", "prefer {A}, not {B}."),
+        ("prefer the left, never the right image.", "prefer {A}, never {B}."),
+        ("The left is busy while the right is calm.", "{A} is busy while {B} is calm."),
+        ("the left image in front of a wall", "{A} in front of a wall"),
         ("the left looks flat", "{A} looks flat"),
         ("Left is brighter. Right looks flat.", "{A} is brighter. {B} looks flat."),
         ("two\n lines  about\tthe left image", "two lines about {A}"),
@@ -82,6 +82,8 @@ def swap_new(typed: str, stored: str) -> str:
         "the right shoe is missing",
         "shown from the right angle",
         "the right size of type",
+        "right side of the card",
+        "a photo 1.5 times as large",
         "left-aligned text",
         "turn right",
         "text is right",
@@ -111,6 +113,16 @@ def test_directions_within_an_image_stay_and_are_no_places(typed: str) -> None:
         ("the bottle on the left", ("the left",)),
         ("text at the right.", ("the right",)),
         ("the leftmost picture", ("leftmost picture",)),
+        ("The right one wins.", ("The right one",)),
+        ("the left side is empty", ("the left side",)),
+        ("puts the price on the right side", ("the right side",)),
+        ("the right card is cut off", ("the right card",)),
+        ("the second version of the logo", ("second version",)),
+        ("option 1 fits", ("option 1",)),
+        ("in both the left is empty", ("the left",)),
+        ("text runs from the left.", ("the left",)),
+        ("darker than the right.", ("the right",)),
+        ("the left photo in the collage", ("the left photo",)),
     ],
 )
 def test_what_cannot_be_told_for_sure_stays_and_is_named(
@@ -118,6 +130,12 @@ def test_what_cannot_be_told_for_sure_stays_and_is_named(
 ) -> None:
     assert to_identity(typed, left_is="A") == typed
     assert positional_words(typed) == words
+
+
+def test_words_within_an_image_are_never_taken_for_the_other_creative() -> None:
+    typed = "The left image puts the price on the right side"
+    assert to_identity(typed, left_is="A") == "{A} puts the price on the right side"
+    assert positional_words(to_identity(typed, left_is="A")) == ("the right side",)
 
 
 def test_words_are_listed_in_reading_order() -> None:
