@@ -169,6 +169,8 @@ def ingest(
     report = ingest_files(studio.workspace, studio.store, request)
     for name in report.recognised:
         note(f"{name} was read before; its rows count once")
+    for name in report.copies:
+        note(f"{name} has the same bytes as another file of this reading; left out")
     _note_rejects(report.rejects)
     result = {
         "items": report.items,
@@ -177,6 +179,7 @@ def ingest(
         "rejected": len(report.rejects),
         "rejects_file": str(report.rejects_file) if report.rejects_file else None,
         "recognised": list(report.recognised),
+        "copies": list(report.copies),
         "strata": list(report.strata),
         "dry_run": dry_run,
     }

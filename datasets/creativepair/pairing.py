@@ -35,6 +35,7 @@ from creativepair.evidence import (
 )
 from creativepair.fingerprints import hamming
 from creativepair.records import (
+    NOT_CONSIDERED,
     Creative,
     Evidence,
     Exposure,
@@ -50,7 +51,6 @@ RgbDifference = Callable[[Creative, Creative], float]
 # creatives would otherwise write 12.5 million rows to fill three places.
 MAX_PAIRS_PER_ITEM = 20_000
 
-NOT_CONSIDERED = "not_considered"
 ESTIMATED_FIELDS = tuple(sorted({f.name for f in fields(Estimates)} & set(Evidence.model_fields)))
 
 

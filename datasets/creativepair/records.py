@@ -45,6 +45,10 @@ class PairStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+NOT_CONSIDERED = "not_considered"
+"""Reason of a pair that a build did not look at."""
+
+
 class Arm(StrEnum):
     """What an annotator saw before the verdict."""
 
@@ -165,7 +169,7 @@ def order_identities(item_id: str, first: str, second: str) -> tuple[str, str]:
 
 
 class Pair(Record):
-    """Two creatives of one item; `reject_reason` is set exactly when the pair is excluded."""
+    """Two creatives of one item; `reject_reason` says why it is no candidate, where it is none."""
 
     pair_id: str = Field(pattern=r"^[0-9a-f]{16}$")
     item_id: Id

@@ -241,6 +241,47 @@ def test_creatives_are_added_once_and_replaced_only_on_request(store: Store) -> 
         assert catalogue.get_creative(connection, "i2", "c1") == first[1]
 
 
+@pytest.mark.parametrize("made", ["draft", "lease", "event"])
+def test_pixels_are_not_replaced_under_what_was_made_on_them(built: Store, made: str) -> None:
+    with built.write() as connection:
+        catalogue.put_creatives(connection, [creative(c) for c in ("c1", "c2", "c3")])
+        if made == "draft":
+            pairs.add_drafts(connection, [draft("d", 2)], now=NOW)
+        else:
+            judgements.add_lease(connection, lease("l", 2))
+    if made == "event":
+        add_events(built, event("d", lease("l", 2), Step.BLIND))
+    for name in ("c1", "c2"):
+        changed = creative(name, pixel_sha256="9" * 64)
+        with (
+            pytest.raises(StateError, match=f"1 images would change .*: i1/{name}$") as caught,
+            built.write() as connection,
+        ):
+            catalogue.put_creatives(connection, [creative("c4"), changed], replace=True)
+        assert "new creative ids" in caught.value.hint
+    with built.write() as connection:
+        assert catalogue.list_creatives(connection) == [creative(c) for c in ("c1", "c2", "c3")]
+        unseen = creative("c3", pixel_sha256="9" * 64)
+        same_pixels = creative("c2", image_sha256="9" * 64)
+        assert catalogue.put_creatives(connection, [unseen, same_pixels], replace=True) == 2
+
+
+def test_pairs_of_a_replaced_image_wait_for_the_next_build(built: Store) -> None:
+    with built.write() as connection:
+        catalogue.put_creatives(connection, [creative("c1"), creative("c2")])
+        changed = creative("c2", pixel_sha256="9" * 64)
+        catalogue.put_creatives(connection, [changed], replace=True)
+        second = pairs.get_pair(connection, pair(2).pair_id)
+        assert (second.status, second.reject_reason) == (PairStatus.STALE, "image_replaced")
+        assert judgements.unleased_pair_ids(connection, "ann", limit=9) == [
+            pair(1).pair_id,
+            pair(3).pair_id,
+        ]
+    save_build(built, 2, [pair(n) for n in (1, 2, 3)], [])
+    with built.read() as connection:
+        assert pairs.get_pair(connection, pair(2).pair_id) == pair(2)
+
+
 def test_exposures_are_added_once_and_replaced_only_on_request(store: Store) -> None:
     add_items(store, "i1")
     with store.write() as connection:
@@ -274,13 +315,18 @@ def test_a_file_is_recognised_by_its_bytes_and_its_kind(store: Store) -> None:
     with store.write() as connection:
         for name in ("log.csv", "copy.csv"):
             catalogue.put_ingested_file(
-                connection, sha256="f" * 64, kind="exposures", name=name, num_rows=7, now=NOW
+                connection,
+                sha256="f" * 64,
+                kind="exposures",
+                name=name,
+                num_rows=7,
+                reading={"read_as": name},
+                now=NOW,
             )
     with store.read() as connection:
-        assert catalogue.is_ingested(connection, "f" * 64, "exposures")
-        assert not catalogue.is_ingested(connection, "f" * 64, "items")
         (file,) = catalogue.list_ingested_files(connection)
     assert (file["name"], file["num_rows"], file["ingested_at"]) == ("log.csv", 7, NOW)
+    assert file["reading"] == {"read_as": "copy.csv"}  # the last reading
 
 
 # --- builds, pairs, drafts --------------------------------------------------------------------
@@ -318,7 +364,7 @@ def test_a_judged_pair_that_is_excluded_becomes_stale(built: Store) -> None:
     add_leases(built, one)
     add_events(built, event("d1", one, Step.BLIND))
     excluded = [pair(n, PairStatus.EXCLUDED, "small_gap") for n in (1, 2)]
-    assert save_build(built, 2, excluded, []) == 1
+    assert save_build(built, 2, [*excluded, pair(3)], []) == 1
     with built.read() as connection:
         assert pairs.get_pair(connection, one.pair_id).status is PairStatus.STALE
         second = pairs.get_pair(connection, pair(2).pair_id)
@@ -329,9 +375,34 @@ def test_a_judged_pair_that_is_excluded_becomes_stale(built: Store) -> None:
         assert pairs.get_pair(connection, pair(2).pair_id) == pair(2)
 
 
+def test_a_pair_that_a_build_left_out_is_no_candidate_any_more(built: Store) -> None:
+    one = lease("l1", 1)
+    add_leases(built, one)
+    add_events(built, event("d1", one, Step.BLIND))
+    assert save_build(built, 2, [pair(3)], []) == 1
+    assert save_build(built, 3, [pair(3)], []) == 0  # it was stale already
+    with built.read() as connection:
+        found = [pairs.get_pair(connection, pair(n).pair_id) for n in (1, 2, 3)]
+        assert [(p.status.value, p.reject_reason) for p in found] == [
+            ("stale", "not_considered"),
+            ("excluded", "not_considered"),
+            ("candidate", None),
+        ]
+
+
+def test_no_build_brings_a_withdrawn_pair_back(built: Store) -> None:
+    gone = pair(1, PairStatus.WITHDRAWN)
+    with built.write() as connection:
+        connection.execute(text("UPDATE pairs SET status = 'withdrawn' WHERE creative_b = 'c1'"))
+    save_build(built, 2, [pair(1), pair(2)], [])
+    with built.read() as connection:
+        assert pairs.get_pair(connection, gone.pair_id) == gone
+
+
 def test_pairs_are_gone_through_by_id_with_their_newest_evidence_and_draft(built: Store) -> None:
-    save_build(built, 2, [pair(2, PairStatus.EXCLUDED, "x")], [evidence(2, 2, prob_a=0.5)])
-    save_build(built, 3, [pair(5)], [])
+    second = [pair(1), pair(2, PairStatus.EXCLUDED, "x"), pair(3)]
+    save_build(built, 2, second, [evidence(2, 2, prob_a=0.5)])
+    save_build(built, 3, [*second, pair(5)], [])
     with built.write() as connection:
         pairs.add_drafts(connection, [draft("old", 1)], now=NOW)
         pairs.add_drafts(connection, [draft("new", 1, "m2")], now=minutes(1))
@@ -372,7 +443,7 @@ def test_each_model_version_drafts_a_pair_once_per_item_revision(built: Store) -
 
 
 def test_leases_come_last_undone_first_then_oldest_and_skipped_last(built: Store) -> None:
-    save_build(built, 2, [pair(n) for n in (4, 5, 6, 7)], [])
+    save_build(built, 2, [pair(n) for n in range(1, 8)], [])
     leases = [lease(f"l{n}", n, created_at=minutes(n)) for n in range(1, 7)]
     add_leases(built, *leases)
     assert open_lease_ids(built) == ["l1", "l2", "l3", "l4", "l5", "l6"]
@@ -397,7 +468,7 @@ def test_leases_come_last_undone_first_then_oldest_and_skipped_last(built: Store
 
 def test_a_lease_on_a_pair_that_is_no_candidate_any_more_is_not_open(built: Store) -> None:
     add_leases(built, lease("l1", 1), lease("l2", 2))
-    save_build(built, 2, [pair(1, PairStatus.EXCLUDED, "small_gap")], [])
+    save_build(built, 2, [pair(1, PairStatus.EXCLUDED, "small_gap"), pair(2), pair(3)], [])
     assert open_lease_ids(built) == ["l2"]
 
 
@@ -415,7 +486,8 @@ def test_a_lease_is_read_as_it_was_written_and_one_pair_is_leased_once(built: St
 def test_pairs_to_lease_are_candidates_nobody_finished_and_this_annotator_has_not(
     built: Store,
 ) -> None:
-    save_build(built, 2, [pair(4, PairStatus.EXCLUDED, "x"), pair(5), pair(6)], [])
+    others = [pair(n) for n in (1, 2, 3, 5, 6)]
+    save_build(built, 2, [*others, pair(4, PairStatus.EXCLUDED, "x")], [])
     mine, done = lease("l1", 1), lease("l2", 2, "bob")
     add_leases(built, mine, done, lease("l3", 3, "bob"))
     add_events(built, event("b2", done, Step.BLIND), event("f2", done, Step.FINAL))
@@ -631,6 +703,22 @@ def test_migrations_can_be_undone_and_done_again(store: Store) -> None:
         assert inspect(connection).get_table_names() == ["alembic_version"]
         command.upgrade(settings, "head")
         assert set(metadata.tables) < set(inspect(connection).get_table_names())
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date_with_its_rows(
+    store: Store, url: str
+) -> None:
+    settings = config()
+    with store.write() as connection:
+        settings.attributes["connection"] = connection
+        command.downgrade(settings, "0001")
+        values = "('f', 'exposures', 'log.csv', 7, '2025-03-01 12:00:00')"
+        connection.execute(text(f"INSERT INTO ingested_files VALUES {values}"))
+    again = open_store(url)
+    with again.read() as connection:
+        (file,) = catalogue.list_ingested_files(connection)
+    again.close()
+    assert (file["name"], file["reading"], file["ingested_at"]) == ("log.csv", None, NOW)
 
 
 def test_opening_again_keeps_the_rows(store: Store, url: str) -> None:

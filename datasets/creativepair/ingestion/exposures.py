@@ -31,19 +31,21 @@ class ExposureTally:
     """Adds up logs and lists the rows that cannot count.
 
     Attributes:
-        strata: columns that make the stratum; other columns of the logs are summed over.
         creative_ids: known (item_id, creative_id).
     """
 
     zone: ZoneInfo | None
-    strata: tuple[str, ...]
     creative_ids: AbstractSet[tuple[str, str]]
     rejects: list[Reject] = field(default_factory=list)
     _totals: dict[Key, _Total] = field(default_factory=dict)
     _counted: dict[tuple[object, ...], tuple[RawRow, int, int]] = field(default_factory=dict)
 
-    def add(self, table: Table) -> None:
-        """Add a log; its columns say whether its rows are counts or events."""
+    def add(self, table: Table, strata: tuple[str, ...]) -> None:
+        """Add a log; its columns say whether its rows are counts or events.
+
+        Args:
+            strata: columns that make the stratum; other columns of the log are summed over.
+        """
         events = set(EVENT_COLUMNS) <= set(table.columns)
         for raw in table.rows:
             if raw.problem:
@@ -60,10 +62,8 @@ class ExposureTally:
                 self.rejects.append(
                     reject_row(raw, "is an unknown creative of its item", column="creative_id")
                 )
-            elif isinstance(row, EventRow):
-                self._count(raw, row, row.ts, 1, int(row.clicked))
-            elif self._is_new(raw, row):
-                self._count(raw, row, row.day, row.impressions, row.clicks)
+            elif isinstance(row, EventRow) or self._is_new(raw, row):
+                self._count(raw, row, stratum_of(raw.values, strata))
 
     def exposures(self) -> list[Exposure]:
         """Return what was added up."""
@@ -81,18 +81,16 @@ class ExposureTally:
             for (item_id, creative_id, source, stratum, period), total in self._totals.items()
         ]
 
-    def _count(
-        self, raw: RawRow, row: CountRow | EventRow, period: str, impressions: int, clicks: int
-    ) -> None:
-        stratum = stratum_of(raw.values, self.strata)
+    def _count(self, raw: RawRow, row: CountRow | EventRow, stratum: str) -> None:
+        period = row.ts if isinstance(row, EventRow) else row.day
         key = (row.item_id, row.creative_id, row.source, stratum, period)
         total = self._totals.setdefault(key, _Total(experiment_id=row.experiment_id))
         if total.experiment_id != row.experiment_id:
             reason = f"its counts belong to experiment {total.experiment_id!r} as well"
             self.rejects.append(reject_row(raw, reason, column="experiment_id"))
             return
-        total.impressions += impressions
-        total.clicks += clicks
+        total.impressions += 1 if isinstance(row, EventRow) else row.impressions
+        total.clicks += int(row.clicked) if isinstance(row, EventRow) else row.clicks
 
     def _is_new(self, raw: RawRow, row: CountRow) -> bool:
         """Whether no earlier counted row has the same cells apart from its counts."""

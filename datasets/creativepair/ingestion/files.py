@@ -12,7 +12,7 @@ import io
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,19 @@ class RawRow:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One input file: its name, digest, columns (after renaming) and rows."""
+    """One input file.
+
+    Attributes:
+        sha256: of the bytes of the file.
+        columns: after renaming.
+        renames: our column name by the file's, where the two differ.
+    """
 
     name: str
     sha256: str
     columns: tuple[str, ...]
     rows: Sequence[RawRow]
+    renames: Mapping[str, str] = field(default_factory=dict)
 
 
 def expand(pattern: str, *, allow_remote: bool) -> list[str]:
@@ -225,10 +232,11 @@ def _rename(table: Table, renames: Mapping[str, str], required: Sequence[str]) -
             f"{table.name} lacks the column {', '.join(missing)}; it has {', '.join(columns)}",
             hint=f"Name yours: --map {missing[0]}=YOUR_COLUMN.",
         )
-    if not renames:
-        return Table(table.name, table.sha256, columns, table.rows)
+    applied = {c: renames[c] for c in table.columns if renames.get(c, c) != c}
+    if not applied:
+        return table
     rows = [
-        RawRow(r.file, r.row, {renames.get(k, k): v for k, v in r.values.items()}, r.problem)
+        RawRow(r.file, r.row, {applied.get(k, k): v for k, v in r.values.items()}, r.problem)
         for r in table.rows
     ]
-    return Table(table.name, table.sha256, columns, rows)
+    return replace(table, columns=columns, rows=rows, renames=applied)

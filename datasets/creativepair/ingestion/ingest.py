@@ -16,6 +16,7 @@ from creativepair.fingerprints import fingerprint
 from creativepair.images import decode, encode_derivative
 from creativepair.ingestion.exposures import ExposureTally
 from creativepair.ingestion.files import RawRow, Table, expand, read_table
+from creativepair.ingestion.readings import Reading, refuse_second_readings
 from creativepair.ingestion.rejects import Reject, reject_invalid, reject_row, write_rejects
 from creativepair.ingestion.schemas import (
     COUNT_COLUMNS,
@@ -65,6 +66,7 @@ class IngestReport:
 
     Attributes:
         recognised: exposure files whose bytes were ingested before.
+        copies: files with the same bytes as another one of this reading; left out.
         strata: the log columns that were used as strata.
     """
 
@@ -74,6 +76,7 @@ class IngestReport:
     rejects: tuple[Reject, ...]
     rejects_file: Path | None
     recognised: tuple[str, ...]
+    copies: tuple[str, ...]
     strata: tuple[str, ...]
 
 
@@ -82,33 +85,36 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
 
     Raises:
         InputError: when a file cannot be read at all; nothing is written then.
-        StateError: when known rows come with other content and `replace` is not set; nothing of
-            this reading is written then.
+        StateError: when known rows come with other content and `replace` is not set, or a log
+            was read before in another way; nothing of this reading is written then.
     """
     now = datetime.now(UTC)
-    tables = _read_tables(request)
+    tables, copies = _read_tables(request)
     zone = _zone(request.timezone or workspace.settings.timezone)
-    strata = _strata(tables["exposures"], request.strata)
+    readings = _readings(tables["exposures"], request.strata, zone)
     rejects: list[Reject] = []
     items = _items(tables["items"], rejects)
     with store.read() as connection:
         known_items = {item.item_id for item in catalogue.list_items(connection)}
         known_creatives = {(c.item_id, c.creative_id) for c in catalogue.list_creatives(connection)}
-        recognised = tuple(
-            table.name
-            for table in tables["exposures"]
-            if catalogue.is_ingested(connection, table.sha256, "exposures")
-        )
+        known_logs = {
+            file["sha256"]: file["reading"]
+            for file in catalogue.list_ingested_files(connection)
+            if file["kind"] == "exposures"
+        }
+    refuse_second_readings(tables["exposures"], readings, known_logs)
     item_ids = known_items | {item.item_id for item in items}
     creatives = _creatives(workspace, tables["creatives"], request, item_ids, rejects)
     creative_ids = known_creatives | {(c.item_id, c.creative_id) for c in creatives}
     creatives = [_with_known_twin(creative, creative_ids) for creative in creatives]
-    tally = ExposureTally(zone=zone, strata=strata, creative_ids=creative_ids)
+    tally = ExposureTally(zone=zone, creative_ids=creative_ids)
     for table in tables["exposures"]:
-        tally.add(table)
+        tally.add(table, readings[table.sha256].strata)
     rejects += tally.rejects
     with store.write() as connection:
-        _write(connection, tables, items, creatives, tally.exposures(), request.replace, now)
+        _write(connection, items, creatives, tally.exposures(), request.replace, now)
+        kept = {sha256: r.after(known_logs.get(sha256)) for sha256, r in readings.items()}
+        _remember_files(connection, tables, kept, now)
         if request.dry_run:  # conflicts with known rows only show in writing
             connection.rollback()
     path = None
@@ -120,15 +126,24 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
         exposures=len(tally.exposures()),
         rejects=tuple(rejects),
         rejects_file=path,
-        recognised=recognised,
-        strata=tally.strata,
+        recognised=tuple(t.name for t in tables["exposures"] if t.sha256 in known_logs),
+        copies=tuple(copies),
+        strata=tuple(sorted({name for r in readings.values() for name in r.strata})),
     )
 
 
-def _read_tables(request: IngestRequest) -> dict[str, list[Table]]:
+def _read_tables(request: IngestRequest) -> tuple[dict[str, list[Table]], list[str]]:
+    """Return the tables by kind, and the names of files that only repeat the bytes of another."""
+    copies: list[str] = []
+
     def read(patterns: Sequence[str], required: Sequence[str]) -> list[Table]:
         names = [n for p in patterns for n in expand(p, allow_remote=request.allow_remote)]
-        return [read_table(name, request.renames, required) for name in dict.fromkeys(names)]
+        found: dict[str, Table] = {}
+        for name in dict.fromkeys(names):
+            table = read_table(name, request.renames, required)
+            if found.setdefault(table.sha256, table) is not table:
+                copies.append(name)
+        return list(found.values())
 
     logs = read(request.exposures, ("item_id", "creative_id"))
     for log in logs:
@@ -139,16 +154,16 @@ def _read_tables(request: IngestRequest) -> dict[str, list[Table]]:
                 f"{', '.join(log.columns)}",
                 hint=f"Name yours: --map {missing[0]}=YOUR_COLUMN; event logs have ts, clicked.",
             )
-    return {
+    tables = {
         "items": read(request.items, ("item_id",)),
         "creatives": read(request.creatives, ("item_id", "creative_id", "image")),
         "exposures": logs,
     }
+    return tables, copies
 
 
 def _write(
     connection: Connection,
-    tables: Mapping[str, Sequence[Table]],
     items: Sequence[Item],
     creatives: Sequence[Creative],
     exposures: Sequence[Exposure],
@@ -158,14 +173,26 @@ def _write(
     catalogue.put_items(connection, items, now=now)
     catalogue.put_creatives(connection, creatives, replace=replace)
     catalogue.put_exposures(connection, exposures, replace=replace)
+
+
+def _remember_files(
+    connection: Connection,
+    tables: Mapping[str, Sequence[Table]],
+    readings: Mapping[str, Reading],
+    now: datetime,
+) -> None:
     for kind, read in tables.items():
         for table in read:
+            reading = (
+                readings[table.sha256].model_dump(mode="json") if kind == "exposures" else None
+            )
             catalogue.put_ingested_file(
                 connection,
                 sha256=table.sha256,
                 kind=kind,
                 name=table.name,
                 num_rows=len(table.rows),
+                reading=reading,
                 now=now,
             )
 
@@ -272,15 +299,32 @@ def _zone(name: str | None) -> ZoneInfo | None:
         ) from error
 
 
-def _strata(tables: Sequence[Table], wanted: tuple[str, ...] | None) -> tuple[str, ...]:
-    """Choose the log columns that are strata; those not asked for are summed over."""
+def _readings(
+    tables: Sequence[Table], wanted: tuple[str, ...] | None, zone: ZoneInfo | None
+) -> dict[str, Reading]:
+    """Say for each log how it is read, whatever other logs come with it; by SHA-256.
+
+    Raises:
+        InputError: when no log has a column that is wanted as a stratum.
+    """
     there = dict.fromkeys(column for table in tables for column in table.columns)
-    if wanted is None:
-        return tuple(sorted(column for column in there if column not in NOT_STRATA))
-    missing = [column for column in wanted if column not in there]
+    missing = [column for column in wanted or () if column not in there]
     if tables and missing:
         raise InputError(
             f"no log has the stratum column {', '.join(missing)}",
             hint=f"The logs have {', '.join(there)}.",
         )
-    return tuple(sorted(column for column in wanted if column not in NOT_STRATA))
+    return {
+        table.sha256: Reading(
+            strata=tuple(
+                sorted(
+                    column
+                    for column in table.columns
+                    if column not in NOT_STRATA and (wanted is None or column in wanted)
+                )
+            ),
+            timezone=zone.key if zone else None,
+            renames=table.renames,
+        )
+        for table in tables
+    }

@@ -7,16 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, select, update
 
 from creativepair.errors import StateError
-from creativepair.records import Creative, Exposure, Item
+from creativepair.records import Creative, Exposure, Item, PairStatus
 from creativepair.store.tables import (
     creatives,
+    drafts,
     exposures,
     ingested_files,
     item_revisions,
     items,
+    judgement_events,
+    leases,
+    pairs,
 )
 
 _SHOWN_OFFENDERS = 20
@@ -86,8 +90,11 @@ def put_creatives(connection: Connection, new: Sequence[Creative], *, replace: b
     Returns:
         How many creatives were added or replaced.
 
+    Where an image is replaced, the pairs that show it are stale until the next build.
+
     Raises:
-        StateError: when a known creative comes with another image and `replace` is not set.
+        StateError: when a known creative comes with other content and `replace` is not set, or
+            with other pixels although a draft or judgement was made on its image.
     """
     known = {
         (c.item_id, c.creative_id): c
@@ -100,6 +107,21 @@ def put_creatives(connection: Connection, new: Sequence[Creative], *, replace: b
         raise StateError(
             f"{len(clashing)} known creatives come with other content: {names}",
             hint="Give changed images new ids, or pass --replace.",
+        )
+    repainted = [
+        c for c in clashing if c.pixel_sha256 != known[c.item_id, c.creative_id].pixel_sha256
+    ]
+    if in_use := [c for c in repainted if _is_looked_at(connection, c)]:
+        names = ", ".join(f"{c.item_id}/{c.creative_id}" for c in in_use[:_SHOWN_OFFENDERS])
+        raise StateError(
+            f"{len(in_use)} images would change under drafts or judgements made on them: {names}",
+            hint="Give the new images new creative ids; their logs start anew as well.",
+        )
+    for creative in repainted:
+        connection.execute(
+            update(pairs)
+            .where(_shows(creative), pairs.c.status != PairStatus.WITHDRAWN.value)
+            .values(status=PairStatus.STALE.value, reject_reason="image_replaced")
         )
     for creative in clashing:
         connection.execute(
@@ -178,24 +200,26 @@ def list_exposures(connection: Connection, item_ids: Sequence[str] | None = None
     ]
 
 
-def is_ingested(connection: Connection, sha256: str, kind: str) -> bool:
-    """Whether a file with these bytes was ingested before as this kind."""
-    query = select(ingested_files.c.sha256).where(
-        ingested_files.c.sha256 == sha256, ingested_files.c.kind == kind
-    )
-    return connection.execute(query).first() is not None
-
-
 def put_ingested_file(
-    connection: Connection, *, sha256: str, kind: str, name: str, num_rows: int, now: datetime
+    connection: Connection,
+    *,
+    sha256: str,
+    kind: str,
+    name: str,
+    num_rows: int,
+    reading: dict[str, Any] | None,
+    now: datetime,
 ) -> None:
-    """Remember a file by its bytes."""
-    if not is_ingested(connection, sha256, kind):
-        connection.execute(
-            ingested_files.insert().values(
-                sha256=sha256, kind=kind, name=name, num_rows=num_rows, ingested_at=now
-            )
-        )
+    """Remember a file by its bytes, and how it was read last.
+
+    Args:
+        reading: JSON values; None for files that can be read in one way only.
+    """
+    same = (ingested_files.c.sha256 == sha256) & (ingested_files.c.kind == kind)
+    known = connection.execute(update(ingested_files).where(same).values(reading=reading))
+    if known.rowcount == 0:
+        row = {"sha256": sha256, "kind": kind, "name": name, "num_rows": num_rows}
+        connection.execute(ingested_files.insert().values(**row, reading=reading, ingested_at=now))
 
 
 def list_ingested_files(connection: Connection) -> list[dict[str, Any]]:
@@ -207,6 +231,21 @@ def list_ingested_files(connection: Connection) -> list[dict[str, Any]]:
 def count_rows(connection: Connection, table: Table) -> int:
     """Count the rows of a table."""
     return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def _shows(creative: Creative) -> ColumnElement[bool]:
+    return (pairs.c.item_id == creative.item_id) & (
+        (pairs.c.creative_a == creative.creative_id) | (pairs.c.creative_b == creative.creative_id)
+    )
+
+
+def _is_looked_at(connection: Connection, creative: Creative) -> bool:
+    """Whether a draft, or a judgement in any state, was made on the creative's image."""
+    made = (
+        select(pairs.c.pair_id).join(table, table.c.pair_id == pairs.c.pair_id)
+        for table in (drafts, leases, judgement_events)
+    )
+    return any(connection.execute(q.where(_shows(creative)).limit(1)).first() for q in made)
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, select, update
 
 from creativepair.errors import NotFoundError
-from creativepair.records import Draft, Evidence, Pair, PairStatus, Step
+from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus, Step
 from creativepair.store.tables import (
     drafts,
     evidence,
@@ -49,7 +49,9 @@ def save_build(
 ) -> int:
     """Save one build of evidence and pairs; evidence of earlier builds stays as it was.
 
-    A pair that was judged and is no candidate any more becomes stale, not excluded.
+    The build decides on every pair: known ones that it does not hold are no candidates any more. A
+    pair that was judged and is no candidate any more becomes stale, not excluded. A withdrawn pair
+    stays withdrawn.
 
     Returns:
         How many judged pairs became stale.
@@ -59,20 +61,22 @@ def save_build(
             version=version, settings=settings, summary=summary, built_at=now
         )
     )
-    known = set(connection.execute(select(pairs.c.pair_id)).scalars())
+    known = {row[0]: row[1] for row in connection.execute(select(pairs.c.pair_id, pairs.c.status))}
     judged = set(connection.execute(select(judgement_events.c.pair_id).distinct()).scalars())
+    decided = {pair.pair_id: (pair.status, pair.reject_reason) for pair in pairs_built}
+    absent = (PairStatus.EXCLUDED, NOT_CONSIDERED)
     num_stale = 0
-    added = []
-    for pair in pairs_built:
-        row = pair.model_dump(mode="json")
-        if pair.status is PairStatus.EXCLUDED and pair.pair_id in judged:
-            row["status"] = PairStatus.STALE.value
-            num_stale += 1
-        if pair.pair_id in known:
-            change = {"status": row["status"], "reject_reason": row["reject_reason"]}
-            connection.execute(update(pairs).where(pairs.c.pair_id == pair.pair_id).values(change))
-        else:
-            added.append(row)
+    changes = []
+    for pair_id, before in known.items():
+        status, reason = decided.get(pair_id, absent)
+        if status is PairStatus.EXCLUDED and pair_id in judged:
+            status = PairStatus.STALE
+        if before != PairStatus.WITHDRAWN:
+            num_stale += status is PairStatus.STALE and before != PairStatus.STALE
+            changes.append({"id": pair_id, "status": status.value, "reject_reason": reason})
+    added = [pair.model_dump(mode="json") for pair in pairs_built if pair.pair_id not in known]
+    if changes:
+        connection.execute(update(pairs).where(pairs.c.pair_id == bindparam("id")), changes)
     if added:
         connection.execute(insert(pairs), added)
     if evidence_built:

@@ -138,17 +138,9 @@ class Desk:
         with self.store.write() as connection:
             catalogue.put_items(connection, [item], now=NOW)
             catalogue.put_creatives(connection, [_creative(item_id, c) for c in (a, b)])
-            version = pairs.next_evidence_version(connection)
-            pairs.save_build(
-                connection,
-                version=version,
-                pairs_built=[pair],
-                evidence_built=[make_evidence(pair.pair_id, version=version)] if evidence else [],
-                settings={},
-                summary={},
-                now=NOW,
-            )
-            if draft:
+        self.save_pairs([pair], [make_evidence(pair.pair_id)] if evidence else [])
+        if draft:
+            with self.store.write() as connection:
                 pairs.add_drafts(connection, [make_draft(pair, draft)], now=NOW)
         self.pairs.append(pair)
         return pair
@@ -166,13 +158,14 @@ class Desk:
             pairs.add_drafts(connection, [draft], now=self.pass_time())
 
     def save_pairs(self, changed: Sequence[Pair], evidence: Sequence[Evidence] = ()) -> None:
-        """Save a new build."""
+        """Save a new build; a build holds all pairs, those that did not change too."""
+        now = {pair.pair_id: pair for pair in (*self.pairs, *changed)}
         with self.store.write() as connection:
             version = pairs.next_evidence_version(connection)
             pairs.save_build(
                 connection,
                 version=version,
-                pairs_built=changed,
+                pairs_built=list(now.values()),
                 evidence_built=[e.model_copy(update={"version": version}) for e in evidence],
                 settings={},
                 summary={},

@@ -457,8 +457,9 @@ def test_typed_files_are_held_to_the_same_rules(stocked: Desk) -> None:
     ]
 
 
-def test_one_repeated_file_under_two_names_counts_once(stocked: Desk) -> None:
-    names = [stocked.write(name, COUNTS, "i1,c1,100,7") for name in ("a.csv", "b.csv")]
+def test_one_row_in_two_files_counts_once(stocked: Desk) -> None:
+    lines = (COUNTS, "i1,c1,100,7")
+    names = [stocked.write("a.csv", *lines), stocked.write("b.csv", *lines, "")]
     report = stocked.ingest(exposures=names)
     assert stocked.exposures() == {("c1", "", ""): (100, 7)}
     assert "repeats row 2 of" in report.rejects[0].reason
@@ -623,6 +624,65 @@ def test_the_same_files_again_change_nothing(stocked: Desk) -> None:
     stocked.add_two_creatives()
     assert [Path(name).name for name in report.recognised] == ["log.csv"]
     assert stocked.contents() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        ({}, {"strata": ()}, ("--strata 'device'", "--strata ''")),
+        ({"strata": ()}, {"strata": ("device",)}, ("--strata ''", "--strata 'device'")),
+        ({"timezone": "Asia/Tokyo"}, {"timezone": "UTC"}, ("--timezone Asia/Tokyo",)),
+        ({}, {"renames": {"device": "source"}}, ("--map source=device",)),
+        ({}, {"strata": (), "replace": True}, ("--strata 'device'",)),
+    ],
+)
+def test_the_same_log_read_in_another_way_is_refused_since_it_would_count_twice(
+    stocked: Desk, first: dict[str, Any], second: dict[str, Any], named: tuple[str, ...]
+) -> None:
+    header = f"{COUNTS},day,device"
+    lines = ("i1,c1,100,7,2025-03-01T20:00,phone", "i1,c2,90,3,2025-03-01,desk")
+    stocked.log(*lines, header=header, **first)
+    before = stocked.contents(), stocked.exposures()
+    with pytest.raises(StateError, match="1 logs were read before in another way") as caught:
+        stocked.log(*lines, header=header, **second)
+    assert all(words in caught.value.message for words in named)
+    assert "new workspace" in caught.value.hint
+    assert (stocked.contents(), stocked.exposures()) == before
+
+
+def test_a_time_zone_given_later_counts_the_rows_it_was_missing_for_once(stocked: Desk) -> None:
+    header = f"{COUNTS},day"
+    lines = ("i1,c1,100,7,2025-03-01T20:00", "i1,c2,90,3,2025-03-01")
+    assert len(stocked.log(*lines, header=header).rejects) == 1
+    for _ in range(2):  # 20:00 in Tokyo is 11:00 UTC
+        stocked.log(*lines, header=header, timezone="Asia/Tokyo")
+    stocked.log(*lines, header=header)  # and the zone is not forgotten by this
+    with pytest.raises(StateError, match="--timezone Asia/Tokyo, now with"):
+        stocked.log(*lines, header=header, timezone="America/New_York")
+    assert stocked.exposures() == {
+        ("c1", "", "2025-03-01"): (100, 7),
+        ("c2", "", "2025-03-01"): (90, 3),
+    }
+
+
+def test_a_log_is_read_the_same_whatever_comes_with_it(stocked: Desk) -> None:
+    plain = stocked.write("plain.csv", f"{COUNTS},day", "i1,c1,100,7,2025-03-01")
+    devices = stocked.write("devices.csv", f"{COUNTS},device", "i1,c1,50,3,phone")
+    report = stocked.ingest(exposures=[plain, devices])
+    assert report.strata == ("device",)
+    assert stocked.ingest(exposures=[plain]).recognised == (plain,)
+    assert stocked.exposures() == {
+        ("c1", "", "2025-03-01"): (100, 7),
+        ("c1", "device=phone", ""): (50, 3),
+    }
+
+
+def test_two_copies_of_one_event_log_count_once(stocked: Desk) -> None:
+    lines = ("item_id,creative_id,ts,clicked", "i1,c1,2025-03-01T10:00Z,1", "")
+    first, second = stocked.write("a.csv", *lines), stocked.write("b.csv", *lines)
+    report = stocked.ingest(exposures=[first, second])
+    assert report.copies == (second,)
+    assert stocked.exposures() == {("c1", "", "2025-03-01"): (1, 1)}
 
 
 def test_other_numbers_for_known_keys_are_refused_whole_and_listed(stocked: Desk) -> None:

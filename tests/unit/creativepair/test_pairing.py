@@ -15,14 +15,13 @@ from creativepair.errors import InputError
 from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU
 from creativepair.pairing import (
     MAX_PAIRS_PER_ITEM,
-    NOT_CONSIDERED,
     FlaggedGroup,
     PairBuild,
     PairSettings,
     Reason,
     build_pairs,
 )
-from creativepair.records import Creative, Exposure, PairStatus, pair_id_of
+from creativepair.records import NOT_CONSIDERED, Creative, Exposure, PairStatus, pair_id_of
 
 GOOD = (20_000, 600)  # impressions, clicks: 3 %
 POOR = (20_000, 200)  # 1 %

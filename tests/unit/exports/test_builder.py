@@ -407,7 +407,13 @@ def test_the_manifest_tells_settings_lineage_and_counts(judged: "Studio") -> Non
     judged.judge(judged.pairs[0], "B", by="sim", source=Source.SIMULATED)
     with judged.store.write() as connection:
         catalogue.put_ingested_file(
-            connection, sha256="ab" * 32, kind="exposures", name="/home/x.csv", num_rows=9, now=NOW
+            connection,
+            sha256="ab" * 32,
+            kind="exposures",
+            name="/home/x.csv",
+            num_rows=9,
+            reading=None,
+            now=NOW,
         )
     build_release(judged.workspace, judged.store, "1.0.0", now=NOW)
     manifest = read_manifest(judged.workspace, "1.0.0")

@@ -52,6 +52,6 @@ def test_every_problem_of_a_chain_is_said_in_plain_words() -> None:
         '{"question": "layout", "verdict": "A", "rationale": "second image has a border"}]}'
     )
     assert find_chain_problems(chain, load_protocol("1")) == [
-        "name the creative, not its place: the right, right image",
+        "name the creative, not its place: the right image",
         "name the creative, not its place: second image",
     ]
