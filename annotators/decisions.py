@@ -164,11 +164,14 @@ def decide_final(
     _require_dwell(timing, state.blind.decided_at)
     base = draft.chain if draft else Chain(protocol=protocol.version, findings=())
     chain, reviewed = apply_edits(base, protocol, edits, left_is=lease.left_is)
+    if draft is None:
+        chain = _with_answer(chain, protocol, verdict)
     status = _chain_status(draft.chain if draft else None, chain, verdict, protocol)
     if status is ChainStatus.CONTESTED and action != "keep_mine":
         raise ChainError(
             [f"question {protocol.answer!r} does not say what your final verdict says"],
-            hint="Change the verdict of the last question back, or use Keep mine.",
+            hint="Change the verdict of the last question back"
+            + (", or use Keep mine." if draft else "."),
         )
     event = _event(lease, Step.FINAL, state.revision, verdict, timing).model_copy(
         update={
@@ -296,6 +299,14 @@ def _edited(edit: Autosave, left_is: Identity) -> Finding:
     )
 
 
+def _with_answer(chain: Chain, protocol: Protocol, own: Identity) -> Chain:
+    """Let findings of one's own end in the verdict that was given; it need not be said twice."""
+    if not chain.findings or chain.answer(protocol):
+        return chain
+    answer = Finding(question=protocol.answer, verdict=own)
+    return chain.model_copy(update={"findings": (*chain.findings, answer)})
+
+
 def _final_verdict(action: FinalAction, own: Identity, drafted: Identity | None) -> Identity:
     if action == "take_draft":
         if drafted is None:
@@ -311,11 +322,10 @@ def _final_verdict(action: FinalAction, own: Identity, drafted: Identity | None)
 def _chain_status(
     drafted: Chain | None, chain: Chain, final: Identity, protocol: Protocol
 ) -> ChainStatus:
-    answer = chain.answer(protocol)
     if not chain.findings:
         return ChainStatus.NONE
-    if answer != final:
-        return ChainStatus.CONTESTED if drafted or answer else ChainStatus.NONE
+    if chain.answer(protocol) != final:
+        return ChainStatus.CONTESTED
     if drafted is None:
         return ChainStatus.WRITTEN
     return ChainStatus.APPROVED if chain == drafted else ChainStatus.EDITED

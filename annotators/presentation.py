@@ -187,6 +187,7 @@ def _reveal(
             draft.chain if draft else None,
             protocol,
             judgements.list_edits(connection, lease.lease_id),
+            own,
             lease.left_is,
         ),
     )
@@ -217,13 +218,19 @@ def _evidence_view(evidence: Evidence, left_is: Identity) -> EvidenceView:
 
 
 def _findings(
-    chain: Chain | None, protocol: Protocol, edits: Mapping[str, Autosave], left_is: Identity
+    chain: Chain | None,
+    protocol: Protocol,
+    edits: Mapping[str, Autosave],
+    own: Side,
+    left_is: Identity,
 ) -> tuple[FindingView, ...]:
     views = []
     for question in protocol.questions:
         finding = chain.finding(question.id) if chain else None
         edit = edits.get(question.id)
         verdict = to_side(finding.verdict, left_is) if finding else None
+        if chain is None and question.id == protocol.answer:
+            verdict = own  # what one's own findings will end in
         rationale = to_person(finding.rationale, left_is=left_is) if finding else ""
         sides = ("left", "right", "tie") if "tie" in question.verdicts else ("left", "right")
         views.append(

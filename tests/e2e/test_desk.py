@@ -25,6 +25,20 @@ PRESS_AS_SOON_AS_SHOWN = """desk => new Promise(resolve => {
   look()
 })"""
 
+# The first autosave is slow on its way; `most` is how many were on their way at once.
+SLOW_FIRST_AUTOSAVE = """
+  const direct = window.fetch
+  let number = 0, now = 0
+  window.most = 0
+  window.fetch = async (path, options) => {
+    if (path !== '/desk/autosave') return direct(path, options)
+    const first = number++ === 0
+    window.most = Math.max(window.most, ++now)
+    if (first) await new Promise(resolve => setTimeout(resolve, 1500))
+    try { return await direct(path, options) } finally { now-- }
+  }
+"""
+
 
 def open_desk(context: BrowserContext, desk: DeskServer) -> Page:
     page = context.new_page()
@@ -150,6 +164,26 @@ def test_a_reload_in_mid_edit_keeps_the_words(context: BrowserContext, desk: Des
     wait_until_shown(page)
     expect(page.get_by_role("textbox", name="Rationale: Identical")).to_have_value("half a thou")
     assert len(desk.events()) == 1
+
+
+def test_slow_older_words_never_land_on_newer_ones(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    context.add_init_script(SLOW_FIRST_AUTOSAVE)
+    page = open_desk(context, desk)
+    give_blind(page, drafted_key(desk))
+    lease, _ = lease_and_draft(desk)
+    page.keyboard.press("e")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("older")
+    page.wait_for_timeout(700)  # the autosave of "older" is on its way
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("newer")
+    page.get_by_text("Saved", exact=True).wait_for()
+    with desk.studio.store.read() as connection:
+        edits = judgements.list_edits(connection, lease.lease_id)
+    assert edits["identical"].typed == "newer"
+    assert page.evaluate("window.most") == 1
 
 
 def test_a_double_press_decides_once(context: BrowserContext, desk: DeskServer) -> None:

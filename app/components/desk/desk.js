@@ -119,14 +119,14 @@ function desk(root) {
   }
 
   function reveal() {
-    const r = view.reveal
+    const { reveal: r, lease } = view  // words belong to the lease they were typed under
     const drafted = r.drafted_answer ? `the draft says ${capital(r.drafted_answer)} (${percent(r.drafted_prob)})` : 'there is no draft'
     $('.ask').append(element('strong', { textContent: `You said ${capital(r.own)}; ${drafted}.` }), { agree: ' Approve the reasons, or mend them first.', differ: ' Both choices finish the pair.', no_draft: ' Approve, or add findings of your own first.' }[r.case])
     $('.evidence-place').append(evidenceSection(r.evidence, r.labels))
     editor = findingsEditor({
       heading: r.drafter ? `Draft by ${r.drafter}` : 'Draft: none, findings are optional', findings: r.findings, labels: r.labels, own: r.own, onStatus: status,
       legend: [key('j'), key('k'), ' move ', key('space'), ' keep ', key('e'), ' edit ', key('v'), ' verdict ', key('x'), ' reject'],
-      save: async edits => { try { const answer = await post('/desk/autosave', { lease: view.lease, edits }, { keepalive: true }); return answer.ok ? answer.body.stored : null } catch { return null } },
+      save: async edits => { try { const answer = await post('/desk/autosave', { lease, edits }, { keepalive: true }); return answer.ok ? answer.body.stored : null } catch { return null } },
     })
     $('.review-place').append(editor.section)
     $('.finish').append(...OFFERS[r.case].map(action => element('button', { type: 'button', onclick: () => finish(action) }, `${FINISH[action].label} `, key(FINISH[action].shown))))
@@ -208,9 +208,9 @@ function desk(root) {
   function consume(event) { event.preventDefault(); event.stopImmediatePropagation() }
 
   function onVisibility() {
-    if (document.hidden) { hiddenAt = performance.now(); editor?.flush() } else if (hiddenAt !== null) { hiddenMs += performance.now() - hiddenAt; hiddenAt = null }
+    if (document.hidden) { hiddenAt = performance.now(); editor?.flush({ leaving: true }) } else if (hiddenAt !== null) { hiddenMs += performance.now() - hiddenAt; hiddenAt = null }
   }
-  const onLeave = () => editor?.flush()
+  const onLeave = () => editor?.flush({ leaving: true })
 
   for (const button of root.querySelectorAll('.verdicts button')) button.onclick = () => verdict(button.dataset.verdict)
   for (const button of root.querySelectorAll('[data-do]')) button.onclick = () => acts[button.dataset.do]()
@@ -222,7 +222,7 @@ function desk(root) {
   return () => {
     stopped = true
     clearTimeout(resend)
-    editor?.flush()
+    editor?.flush({ leaving: true })
     document.removeEventListener('keydown', onKey, true)
     document.removeEventListener('visibilitychange', onVisibility)
     window.removeEventListener('pagehide', onLeave)

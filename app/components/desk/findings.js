@@ -9,6 +9,8 @@ function findingsEditor({ heading, legend, findings, labels, own, save, onStatus
   section.setAttribute('aria-label', 'Draft')
   let at = 0
   let timer = 0
+  let sent = Promise.resolve()
+  let stopped = false
   const dirty = new Set()
 
   function row(finding, n) {
@@ -79,14 +81,20 @@ function findingsEditor({ heading, legend, findings, labels, own, save, onStatus
     timer = setTimeout(flush, 400)
   }
 
-  // A plain POST, no rerun while somebody types; `keepalive` lets the last words survive a reload.
-  async function flush() {
+  // Plain POSTs, no rerun while somebody types. One after another, so that older words never land
+  // on newer ones; on leaving there is no time to wait, and `keepalive` lets the last words survive.
+  function flush({ leaving = false } = {}) {
     clearTimeout(timer)
+    return leaving ? push() : (sent = sent.then(push))
+  }
+
+  async function push() {
     if (!dirty.size) return
     const rows = [...dirty]
     dirty.clear()
     const stored = await save(rows.map(read))
     if (stored === null) {
+      if (stopped) return
       rows.forEach(n => dirty.add(n))
       onStatus('Not saved yet: trying again')
       timer = setTimeout(flush, 2000)
@@ -97,7 +105,7 @@ function findingsEditor({ heading, legend, findings, labels, own, save, onStatus
       const converted = list.children[n].dataset.action === 'edit' && words && words.includes('{')
       list.children[n].querySelector('.stored').textContent = converted ? `Stored by image, not by side: ${words}` : ''
     }
-    if (!dirty.size) onStatus('Saved')
+    if (!dirty.size && !stopped) onStatus('Saved')
   }
 
   function changeVerdict(n) {
@@ -131,5 +139,5 @@ function findingsEditor({ heading, legend, findings, labels, own, save, onStatus
 
   list.append(...findings.map(row))
   for (let n = 0; n < findings.length; n++) paint(n)
-  return { section, edits, flush, onKey, focus: () => move(0), stop: () => clearTimeout(timer) }
+  return { section, edits, flush, onKey, focus: () => move(0), stop: () => { stopped = true; clearTimeout(timer) } }
 }

@@ -135,10 +135,29 @@ def test_without_a_draft_a_chain_can_be_written(make_desk: Callable[..., "Desk"]
     assert [f.question for f in final.chain.findings] == ["subject", "click"]
 
 
-def test_findings_without_an_answer_are_no_chain(make_desk: Callable[..., "Desk"]) -> None:
+def test_findings_of_ones_own_end_in_ones_verdict_without_saying_it_twice(
+    make_desk: Callable[..., "Desk"],
+) -> None:
     desk = make_desk(num_pairs=1, draft=None)
     desk.final(begin(desk, "B"), "approve", edit("layout", "tie", "both are plain"))
-    assert (last(desk).chain_status, last(desk).chain) == (ChainStatus.NONE, None)
+    final = last(desk)
+    assert final.chain_status is ChainStatus.WRITTEN
+    assert final.chain is not None
+    assert [(f.question, f.verdict, f.rationale) for f in final.chain.findings] == [
+        ("layout", "tie", "both are plain"),
+        ("click", "B", ""),
+    ]
+
+
+def test_findings_of_ones_own_that_end_in_the_other_creative_are_refused_and_kept(
+    make_desk: Callable[..., "Desk"],
+) -> None:
+    desk = make_desk(num_pairs=1, draft=None)
+    lease = begin(desk, "B")
+    with pytest.raises(ChainError, match="'click' does not say") as caught:
+        desk.final(lease, "approve", edit("click", to_side("A", lease.left_is), "dull"))
+    assert "Keep mine" not in caught.value.hint  # not offered without a draft
+    assert [e.step for e in desk.events()] == [Step.BLIND]
 
 
 def test_without_a_draft_there_is_none_to_take(make_desk: Callable[..., "Desk"]) -> None:

@@ -156,6 +156,18 @@ def test_every_question_is_shown_with_the_draft_in_sides(desk: "Desk", left_is: 
     assert (findings["background"].verdict, findings["background"].text) == (None, "")
 
 
+@pytest.mark.parametrize("own", ["A", "B"])
+def test_without_a_draft_the_last_question_shows_ones_own_verdict(
+    make_desk: Callable[..., "Desk"], own: Identity
+) -> None:
+    desk = make_desk(num_pairs=1, draft=None)
+    lease = desk.lease()
+    desk.blind(lease, own)
+    *others, click = reveal_of(desk).findings
+    assert click.verdict == click.drafted_verdict == to_side(own, lease.left_is)
+    assert {f.verdict for f in others} == {None}
+
+
 def test_autosaved_edits_come_back_beside_what_was_drafted(desk: "Desk") -> None:
     lease = desk.lease()
     desk.blind(lease, "A")
