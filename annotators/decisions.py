@@ -30,7 +30,7 @@ from creativepair.records import (
 )
 from creativepair.store import judgements, pairs
 from creativepair.store.judgements import Autosave
-from creativepair.wording import Identity, to_identity
+from creativepair.wording import Identity, named_identities, positional_words, to_identity
 
 DWELL = timedelta(milliseconds=400)
 """No verdict counts sooner after its step was shown: held keys make faster ones."""
@@ -276,19 +276,28 @@ def apply_edits(
         elif edit.verdict is None and edit.typed.strip():
             problems.append(f"{question.label}: choose a verdict for these words")
         elif edit.verdict:
-            try:
+            problems += [f"{question.label}: {problem}" for problem in _problems(edit, left_is)]
+            if not problems:
                 findings.append(_edited(edit, left_is))
                 reviewed.append(ReviewedFinding(question=question.id, action="edit"))
-            except ValidationError as error:
-                problems += [
-                    f"{question.label}: {e['msg'].removeprefix('Value error, ')}"
-                    for e in error.errors()
-                ]
     if problems:
         raise ChainError(problems, hint=_PLACE_HINT)
     chain = Chain(protocol=protocol.version, findings=tuple(findings))
     check_chain(chain, protocol, complete=False)
     return chain, tuple(reviewed)
+
+
+def _problems(edit: Autosave, left_is: Identity) -> list[str]:
+    """Say what keeps typed words from being a rationale."""
+    if typed := named_identities(edit.typed):
+        # Nobody at the desk sees which creative is A: a typed reference is a guess.
+        return [f"say left or right, not {', '.join(typed)}"]
+    try:
+        finding = _edited(edit, left_is)
+    except ValidationError as error:
+        return [e["msg"].removeprefix("Value error, ") for e in error.errors()]
+    words = positional_words(finding.rationale)
+    return [f"name the creative, not its place: {', '.join(words)}"] if words else []
 
 
 def _edited(edit: Autosave, left_is: Identity) -> Finding:

@@ -42,8 +42,6 @@ class Finding(BaseModel):
             raise ValueError("a rationale is one line of plain text")
         if text != text.strip():
             raise ValueError("a rationale neither begins nor ends with a space")
-        if words := positional_words(text):
-            raise ValueError(f"name the creative, not its place: {', '.join(words)}")
         return text
 
 
@@ -109,14 +107,33 @@ def check_chain(chain: Chain, protocol: Protocol, *, complete: bool = True) -> N
         raise ChainError(problems)
 
 
+def check_wording(chain: Chain) -> None:
+    """Refuse rationales that name a creative by its place: sides differ between readers.
+
+    Held when a chain is made or released, and not when one is read: what is stored must stay
+    readable when this rule grows.
+
+    Raises:
+        ChainError: with the question and the words of every such rationale.
+    """
+    problems = [
+        f"{finding.question}: name the creative, not its place: {', '.join(words)}"
+        for finding in chain.findings
+        if (words := positional_words(finding.rationale))
+    ]
+    if problems:
+        raise ChainError(problems)
+
+
 def render_chain(chain: Chain, protocol: Protocol, order: Order) -> str:
     """Write a complete chain in the form that models read and write.
 
     Raises:
-        ChainError: when the chain does not follow the protocol, or a rationale holds text that
-            the form cannot carry (a tag of the form, or a reference glued to a word).
+        ChainError: when the chain does not follow the protocol, or a rationale names a place or
+            holds text that the form cannot carry (a tag of the form, a reference glued to a word).
     """
     check_chain(chain, protocol)
+    check_wording(chain)
     text = _serialise(chain, protocol, order)
     if _parse(text, protocol, order) != chain:
         raise ChainError(["a rationale holds text that the serialised form cannot carry"])
@@ -128,11 +145,12 @@ def parse_chain(text: str, protocol: Protocol, order: Order) -> Chain:
 
     Raises:
         ChainError: when the text is anything but exactly one chain that follows the protocol,
-            whose deciding question equals the answer.
+            whose deciding question equals the answer, and that names creatives by identity.
     """
     text = text.strip()
     chain = _parse(text, protocol, order)
     check_chain(chain, protocol)
+    check_wording(chain)
     if _serialise(chain, protocol, order) != text:
         raise ChainError(["the text is not in the serialised form"])
     return chain

@@ -21,6 +21,26 @@ _VERB = (
     r"(?:is|has|shows|looks|uses|puts|gives|fills|reads|wins|feels|seems|lacks|keeps|makes|states"
     r"|names|stands|does|would|will|can)\b"
 )
+_END = r"(?=\s*(?:$|[.,;:!?)]))"
+
+# Plain directions within an image, and "right" and "left" that are none: always clean.
+_PART = (
+    r"(?:corner|edge|half|third|quarter|margin|border|column|part|area|panel|side of|hand"
+    rf"(?! {_NOUN})|foot|arm|leg|eye|shoe|sleeve|glove)\b"
+)
+_DIRECTION = re.compile(
+    rf"""\b(?:top|bottom|upper|lower|far|middle|cent(?:er|re))[- ](?:left|right)\b
+    | \bto\ the\ (?:left|right)\b(?!(?:[-\ ]hand)?\ {_NOUN})
+    | \b(?:left|right)[- ]to[- ](?:left|right)\b
+    | \b(?:left|right)(?:-|-hand\ |\ hand\ |\ )(?:{_PART.replace(" ", "[ ]")})
+    | \b(?:left|right)[- ](?:aligned|handed|justified|angled)\b
+    | \bleft\ (?:blank|out|over|open|bare)\b
+    | \b(?:room|space|nothing|little|much)\ left\b
+    | \bright\ (?:angles?|size|amount|balance|tone|mood|away|now|next\ to|above|below|behind
+        |under|beside|in\ the\ middle)\b
+    | \bturn(?:s|ed)?\ (?:left|right)\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
 # A bare side is a creative only as the subject of a sentence or of a contrast. Elsewhere it may be
 # a direction within one image: "in the right image, the left is empty".
 _SUBJECT = (
@@ -34,21 +54,23 @@ _CONVERTIBLE = tuple(
         rf"\b(?:the )?(first|second) {_NOUN}{_WITHIN}",
         rf"\b(?:the )?{_NOUN} {_NUMBER}{_WITHIN}",
         r"\bthe (left|right)(?='s\b)",
-        r"(?:(?<=\bprefer )|(?<=\bchoose ))the (left|right)\b(?=\s*(?:$|[.,;:!?)]))",
+        rf"(?:(?<=\bprefer )|(?<=\bchoose ))the (left|right)\b{_END}",
         _SUBJECT,
     )
 )
 _POSITIONAL = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        rf"\b(?:left|right)(?:[- ]hand)? (?:{_NOUN}|{_LOOSE}(?! of\b))",
+        rf"\b(?:the )?(?:left|right)\b(?:[- ]hand)?(?: (?:{_NOUN}|{_LOOSE}))?",
+        r"\b(?:left|right)most\b",
         rf"\b(?:{_NOUN}|option) {_NUMBER}",
-        rf"\b(?:first|second|1st|2nd|leftmost|rightmost) (?:{_NOUN}|{_LOOSE})",
-        r"\b(?:former|latter)\b",
-        r"(?<!to )\bthe (?:left|right)\b(?!-| (?:corner|edge|half|third|margin|border|side of"
-        r"|column|hand|foot|arm|shoe|angle|size)\b)",
+        rf"\b(?:the )?(?:first|second|1st|2nd)(?: (?:{_NOUN}|{_LOOSE})|(?='s\b| {_VERB}))",
+        r"\b(?:the )?(?:former|latter)\b",
+        # Nobody at the desk sees which creative is A: these letters are a guess.
         rf"\b{_NOUN} (?-i:[AB])\b",
-        _SUBJECT,
+        rf"(?-i:(?<![\w{{])[AB](?![\w}}]))(?='s\b|\s+{_VERB}|\s*(?:$|[.,;:!?)/]))",
+        rf"(?:^|(?<=[.;:!?,] )|(?<=\band )|(?<=\bwhile ))[12](?=\s+{_VERB})",
+        rf"(?<=\bthan )[12]\b{_END}",
     )
 )
 _SIDE_OF_WORD = {
@@ -63,8 +85,12 @@ def other(identity: Identity) -> Identity:
 
 
 def positional_words(text: str) -> tuple[str, ...]:
-    """List the words that name a creative by its place, in reading order; empty when clean."""
-    spans = sorted(m.span() for pattern in _POSITIONAL for m in pattern.finditer(text))
+    """List the words that name a creative by its place, in reading order; empty when clean.
+
+    Whatever says left or right and is no plain direction within an image counts.
+    """
+    masked = _mask_directions(text)
+    spans = sorted(m.span() for pattern in _POSITIONAL for m in pattern.finditer(masked))
     merged: list[tuple[int, int]] = []
     for start, end in spans:
         if merged and start < merged[-1][1]:
@@ -72,6 +98,11 @@ def positional_words(text: str) -> tuple[str, ...]:
         else:
             merged.append((start, end))
     return tuple(text[start:end].strip() for start, end in merged)
+
+
+def named_identities(text: str) -> tuple[str, ...]:
+    """List the references, `{A}` or `{B}`, that a text holds, in reading order."""
+    return tuple(match.group() for match in _REFERENCE.finditer(text))
 
 
 def to_person(rationale: str, *, left_is: Identity) -> str:
@@ -92,8 +123,15 @@ def to_identity(text: str, *, left_is: Identity) -> str:
     """
     line = " ".join(text.split())
     for pattern in _CONVERTIBLE:
-        line = pattern.sub(lambda match: _reference(match[1], left_is), line)
+        matches = list(pattern.finditer(_mask_directions(line)))
+        for match in reversed(matches):  # from the end, so that places before it stay
+            line = line[: match.start()] + _reference(match[1], left_is) + line[match.end() :]
     return line
+
+
+def _mask_directions(text: str) -> str:
+    """Blank out plain directions, every place in the text kept."""
+    return _DIRECTION.sub(lambda match: "_" * len(match.group()), text)
 
 
 def _reference(word: str, left_is: Identity) -> str:

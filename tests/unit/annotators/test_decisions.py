@@ -174,6 +174,23 @@ def test_words_without_a_verdict_are_refused_rather_than_lost(
         desk.final(begin(desk, "A"), "approve", edit("subject", None, "the cup is larger"))
 
 
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [
+        ("right looks nicer than left", "Layout: name the creative, not its place: left"),
+        ("A is sharper", "Layout: name the creative, not its place: A"),
+        ("{A} is sharper", "Layout: say left or right, not {A}"),
+    ],
+)
+def test_words_that_may_mean_the_other_creative_are_refused(
+    desk: "Desk", typed: str, named: str
+) -> None:
+    with pytest.raises(ChainError) as caught:
+        desk.final(begin(desk, "A"), "approve", edit("layout", "tie", typed))
+    assert caught.value.message == named
+    assert [e.step for e in desk.events()] == [Step.BLIND]
+
+
 @pytest.mark.parametrize("verdict", ["cannot_tell", "broken"])
 def test_an_answer_that_is_no_vote_is_final_at_once_without_a_reveal(
     desk: "Desk", verdict: Any

@@ -13,6 +13,7 @@ from creativepair.chain import (
     Finding,
     Order,
     check_chain,
+    check_wording,
     parse_chain,
     render_chain,
 )
@@ -79,8 +80,8 @@ WORDS = (
         "12 %",
         "{C}",
         "image: {B}",
-        "1",
-        "A",
+        "1 l",
+        "A-line",
     ),
     *(
         "größer",
@@ -369,10 +370,19 @@ def test_text_of_any_kind_raises_nothing_but_a_chain_error(text: str) -> None:
 # --- the models and the check -----------------------------------------------------------------
 
 
-def test_a_finding_keeps_no_positional_words_and_no_line_breaks() -> None:
-    for rationale in ("the right image is brighter", "two\nlines", " padded", "image 2"):
+def test_a_finding_is_one_line_of_plain_text() -> None:
+    for rationale in ("two\nlines", " padded", "nul\0"):
         with pytest.raises(ValidationError):
             Finding(question="layout", verdict="A", rationale=rationale)
+
+
+def test_words_that_name_a_place_are_refused_in_new_chains_and_readable_in_old_ones() -> None:
+    chain = with_finding("layout", rationale="the right image is brighter")
+    with pytest.raises(ChainError, match="layout: name the creative, not its place: the right"):
+        check_wording(chain)
+    with pytest.raises(ChainError, match="name the creative"):
+        render_chain(chain, PROTOCOL, "AB")
+    assert Chain.model_validate_json(chain.model_dump_json()) == chain
 
 
 def test_a_chain_answers_no_question_twice() -> None:

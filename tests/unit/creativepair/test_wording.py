@@ -86,7 +86,12 @@ def swap_new(typed: str, stored: str) -> str:
         "a photo 1.5 times as large",
         "left-aligned text",
         "turn right",
-        "text is right",
+        "text fills the left half",
+        "arrows run left to right",
+        "nothing left to read",
+        "a vitamin B bottle",
+        "A bottle and B vitamins",
+        "two bottles, 1 cup",
         "one bottle, two cups",
         "first, the price",
         "image 12",
@@ -104,21 +109,33 @@ def test_directions_within_an_image_stay_and_are_no_places(typed: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "words"),
     [
-        ("the former is brighter", ("former",)),
-        ("brighter than the latter", ("latter",)),
+        ("the former is brighter", ("the former",)),
+        ("brighter than the latter", ("the latter",)),
         ("the right bottle is dull", ("the right",)),
         ("the left of the box", ("the left",)),
         ("image A wins over picture B", ("image A", "picture B")),
         ("the right choice", ("the right",)),
         ("the bottle on the left", ("the left",)),
         ("text at the right.", ("the right",)),
-        ("the leftmost picture", ("leftmost picture",)),
+        ("the leftmost picture", ("leftmost",)),
         ("The right one wins.", ("The right one",)),
         ("the left side is empty", ("the left side",)),
         ("puts the price on the right side", ("the right side",)),
         ("the right card is cut off", ("the right card",)),
-        ("the second version of the logo", ("second version",)),
+        ("the second version of the logo", ("the second version",)),
         ("option 1 fits", ("option 1",)),
+        ("left: blurry, right: crisp", ("left", "right")),
+        ("because left shows the price", ("left",)),
+        ("bottle is bigger on left", ("left",)),
+        ("image on right is sharper", ("right",)),
+        ("right pic is dull", ("right",)),
+        ("Left better", ("Left",)),
+        ("text is right", ("right",)),
+        ("the bottle on the left wins", ("the left",)),
+        ("1 is brighter than 2", ("1", "2")),
+        ("first is better", ("first",)),
+        ("A is sharper than B", ("A", "B")),
+        ("sharper than B.", ("B",)),
         ("in both the left is empty", ("the left",)),
         ("text runs from the left.", ("the left",)),
         ("darker than the right.", ("the right",)),
@@ -138,8 +155,19 @@ def test_words_within_an_image_are_never_taken_for_the_other_creative() -> None:
     assert positional_words(to_identity(typed, left_is="A")) == ("the right side",)
 
 
+def test_a_sentence_that_is_only_half_converted_is_still_named() -> None:
+    stored = to_identity("right looks nicer than left", left_is="A")
+    assert stored == "{B} looks nicer than left"
+    assert positional_words(stored) == ("left",)
+
+
+def test_directions_protect_their_words_from_conversion() -> None:
+    typed = "the top left image of the collage and the left image"
+    assert to_identity(typed, left_is="A") == "the top left image of the collage and {A}"
+
+
 def test_words_are_listed_in_reading_order() -> None:
-    assert positional_words("the latter, image 2 and the former") == ("latter", "image 2", "former")
+    assert positional_words("the latter, image 2 and the former") == ("the latter", "image 2", "the former")
 
 
 def test_a_bare_side_at_the_start_of_a_sentence_names_a_creative() -> None:

@@ -48,10 +48,10 @@ def test_a_chain_that_follows_its_protocol_has_no_problems() -> None:
 def test_every_problem_of_a_chain_is_said_in_plain_words() -> None:
     chain = (
         '{"protocol": "1", "findings": ['
-        '{"question": "click", "verdict": "B", "rationale": "the right image wins"},'
-        '{"question": "layout", "verdict": "A", "rationale": "second image has a border"}]}'
+        '{"question": "click", "verdict": "B", "rationale": " {B} wins"},'
+        '{"question": "layout", "verdict": "A", "rationale": "a\\nborder"}]}'
     )
     assert find_chain_problems(chain, load_protocol("1")) == [
-        "name the creative, not its place: the right image",
-        "name the creative, not its place: second image",
+        "a rationale neither begins nor ends with a space",
+        "a rationale is one line of plain text",
     ]

@@ -204,7 +204,7 @@ def test_a_row_that_breaks_a_rule_is_named(
     assert any(each.startswith(f"{TRAIN}: pair {named[0]}: {problem}") for each in found), found
 
 
-def test_positional_words_in_a_released_chain_are_named(
+def test_a_release_stays_ok_when_the_rule_of_wording_grows(
     released: "Studio", folder: Path, chain_for: Callable[[Identity], Chain]
 ) -> None:
     spoilt = chain_for("A").model_dump_json().replace("{A} shows", "the left image shows")
@@ -213,8 +213,8 @@ def test_positional_words_in_a_released_chain_are_named(
         next(record for record in records if record["chain"])["chain"] = spoilt
 
     doctor(folder, TRAIN, spoil)
-    (problem,) = problems(released)
-    assert "name the creative, not its place: the left image" in problem
+    # The rule is held when a release is built; one that is out cannot be mended any more.
+    assert problems(released) == []
 
 
 def test_an_item_and_a_picture_in_two_splits_are_named(released: "Studio", folder: Path) -> None:
