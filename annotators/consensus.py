@@ -1,25 +1,38 @@
-"""The answer of a pair from its final verdicts, by simple majority."""
+"""The answer of a pair from its final verdicts, by simple majority of people.
+
+A person is one voter: of several passes on a pair, the last finished one speaks. Judgements under
+another protocol answered another question and are no votes.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
 
-from creativepair.records import Consensus, Judgement
+from creativepair.records import Consensus, HumanVerdict, Judgement
 from creativepair.wording import Identity
 
 
-def majority(judgements: Iterable[Judgement]) -> dict[str, Consensus]:
+def majority(judgements: Iterable[Judgement], protocol: str) -> dict[str, Consensus]:
     """Aggregate finals by pair; "cannot tell" and "broken" are no votes, a tie is no answer."""
     votes: dict[str, Counter[str]] = {}
-    for judgement in judgements:
-        if judgement.final is not None:
-            votes.setdefault(judgement.pair_id, Counter())[judgement.final] += 1
+    for judgement, final in _last_finals(judgements, protocol):
+        votes.setdefault(judgement.pair_id, Counter())[final] += 1
     return {pair_id: _consensus(pair_id, counts) for pair_id, counts in votes.items()}
 
 
-def blind_majority(judgements: Iterable[Judgement]) -> dict[str, Identity]:
+def blind_majority(judgements: Iterable[Judgement], protocol: str) -> dict[str, Identity]:
     """Aggregate blind verdicts by pair; pairs without a majority are absent."""
     blind = [judgement.model_copy(update={"final": judgement.blind}) for judgement in judgements]
-    return {p: c.answer for p, c in majority(blind).items() if c.answer is not None}
+    return {p: c.answer for p, c in majority(blind, protocol).items() if c.answer is not None}
+
+
+def _last_finals(
+    judgements: Iterable[Judgement], protocol: str
+) -> list[tuple[Judgement, HumanVerdict]]:
+    last: dict[tuple[str, str], tuple[Judgement, HumanVerdict]] = {}
+    for judgement in sorted(judgements, key=lambda j: j.pass_):
+        if judgement.final is not None and judgement.protocol == protocol:
+            last[judgement.pair_id, judgement.annotator_id] = judgement, judgement.final
+    return list(last.values())
 
 
 def _consensus(pair_id: str, counts: Counter[str]) -> Consensus:

@@ -25,6 +25,7 @@ from creativepair.records import (
     HumanVerdict,
     JudgementEvent,
     Lease,
+    PairStatus,
     ReviewedFinding,
     Step,
 )
@@ -146,12 +147,18 @@ def decide_final(
 
     Raises:
         NotFoundError: when the lease is not this annotator's.
-        StateError: when the step is not the one to decide, came too soon, or the action does not
-            fit the case (approving a draft that says otherwise, taking one that is not there).
+        StateError: when the step is not the one to decide, came too soon, the protocol changed
+            since it was shown, or the action does not fit the case (approving a draft that says
+            otherwise, taking one that is not there).
         ChainError: when an edited finding names a place instead of a creative, or the chain's
             answer is not the final verdict.
     """
     lease = require_lease(connection, annotator_id, lease_id)
+    if lease.protocol != protocol.version:
+        raise StateError(
+            f"this pair was begun under protocol {lease.protocol}, now {protocol.version} holds",
+            hint="The desk goes on with the next pair.",
+        )
     state = state_of(connection, lease)
     if state.blind is None:
         raise StateError("this pair has no blind verdict yet", hint="Give it first.")
@@ -188,7 +195,8 @@ def undo(connection: Connection, annotator_id: str, *, final_decision: str, now:
     """Reopen a final; undoing the same final twice changes nothing.
 
     Raises:
-        StateError: when it is not this annotator's last final.
+        StateError: when it is not this annotator's last final, or the pair is no candidate any
+            more: reopened, it could not be finished again.
     """
     final = judgements.find_event(connection, final_decision)
     if final is None or final.annotator_id != annotator_id or final.lease_id is None:
@@ -196,6 +204,11 @@ def undo(connection: Connection, annotator_id: str, *, final_decision: str, now:
     key = decision_id(final.lease_id, "undo", final.revision + 1)
     if judgements.find_event(connection, key):
         return
+    if pairs.get_pair(connection, final.pair_id).status is not PairStatus.CANDIDATE:
+        raise StateError(
+            "this pair is not asked for any more, so its answer stays",
+            hint="Ask whoever runs the workspace; its evidence or item has changed.",
+        )
     last = judgements.last_final(connection, annotator_id)
     if last is None or last.decision_id != final_decision:
         raise StateError("a later pair was finished since", hint="Undo that one first.")
@@ -241,10 +254,15 @@ def autosave(
 
     Raises:
         NotFoundError: when the lease is not this annotator's.
+        StateError: when the pair is not at its reveal: nothing is kept then.
     """
     lease = require_lease(connection, annotator_id, lease_id)
-    if state_of(connection, lease).next_step == "final":
-        judgements.save_edits(connection, lease_id, edits, now=now)
+    if state_of(connection, lease).next_step != "final":
+        raise StateError(
+            "these words were not kept: the pair was finished or reopened elsewhere",
+            hint="Undo reopens a finished pair.",
+        )
+    judgements.save_edits(connection, lease_id, edits, now=now)
     return {e.question: to_identity(e.typed, left_is=lease.left_is) for e in edits}
 
 

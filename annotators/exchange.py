@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 from sqlalchemy import Connection
 
 from annotators.state import to_judgements
@@ -33,6 +33,8 @@ COLUMNS = (
     "decided_at", "source",
 )  # fmt: skip
 
+_CLOCK_SKEW = timedelta(days=1)
+
 
 class JudgementRow(Record):
     """One row of the exchange table; times carry a zone, or are UTC when they name none."""
@@ -48,6 +50,19 @@ class JudgementRow(Record):
     shown_at: AwareDatetime
     decided_at: AwareDatetime
     source: Source = Source.IMPORT
+
+    @model_validator(mode="after")
+    def _could_have_been_given(self) -> "JudgementRow":
+        if self.decided_at < self.shown_at:
+            raise ValueError("was decided before it was shown")
+        if self.decided_at > datetime.now(UTC) + _CLOCK_SKEW:
+            raise ValueError("was decided in the future")
+        if self.blind == "cannot_tell" and not self.reason:
+            raise ValueError("cannot_tell needs a reason")
+        revealed = self.arm is not Arm.BLIND_ONLY and self.blind in ("A", "B")
+        if not revealed and self.final != self.blind:
+            raise ValueError("nothing was revealed after the blind verdict, so final equals blind")
+        return self
 
     @field_validator("shown_at", "decided_at", mode="before")
     @classmethod

@@ -32,10 +32,10 @@ def current_lease(
 
     First what was begun or reopened, then new pairs, then what was skipped.
     """
-    open_ = judgements.open_leases(connection, annotator_id)
+    open_ = judgements.open_leases(connection, annotator_id, workspace.protocol.version)
     begun = [lease for lease in open_ if lease.skipped_at is None]
     if begun:
-        return _with_newest_reveal(connection, begun[0])
+        return _with_newest_reveal(connection, workspace, begun[0])
     fresh = judgements.unleased_pair_ids(connection, annotator_id, limit=1)
     if fresh:
         lease = _new_lease(connection, workspace, annotator_id, fresh[0], now=now)
@@ -81,26 +81,28 @@ def _new_lease(
         created_at=now,
         expires_at=now + LEASE_TIME,
     )
-    return lease.model_copy(update=_newest_reveal(connection, pair_id))
+    return lease.model_copy(update=_newest_reveal(connection, workspace, pair_id))
 
 
-def _with_newest_reveal(connection: Connection, lease: Lease) -> Lease:
-    """Bring a lease up to date with new evidence and drafts, as long as nothing was decided."""
+def _with_newest_reveal(connection: Connection, workspace: Workspace, lease: Lease) -> Lease:
+    """Bring a lease up to date with evidence, drafts and protocol while nothing was decided."""
     if judgements.list_events(
         connection, annotator_id=lease.annotator_id, pair_id=lease.pair_id, pass_=lease.pass_
     ):
         return lease
-    newest = lease.model_copy(update=_newest_reveal(connection, lease.pair_id))
+    newest = lease.model_copy(update=_newest_reveal(connection, workspace, lease.pair_id))
     if newest != lease:
         judgements.update_lease(connection, newest)
     return newest
 
 
-def _newest_reveal(connection: Connection, pair_id: str) -> dict[str, object]:
+def _newest_reveal(connection: Connection, workspace: Workspace, pair_id: str) -> dict[str, object]:
     pair = pairs.get_pair(connection, pair_id)
     [item] = catalogue.list_items(connection, [pair.item_id])
-    draft = pairs.newest_draft(connection, pair_id, item.revision)
+    protocol = workspace.protocol.version
+    draft = pairs.newest_draft(connection, pair_id, item.revision, protocol)
     return {
+        "protocol": protocol,
         "evidence_version": pairs.newest_evidence_version(connection, pair_id),
         "draft_id": draft.draft_id if draft else None,
         "item_revision": item.revision,

@@ -69,6 +69,7 @@ def to_judgement(events: Sequence[JudgementEvent]) -> Judgement | None:
     return Judgement(
         pair_id=last.pair_id,
         annotator_id=last.annotator_id,
+        protocol=last.protocol,
         pass_=last.pass_,
         arm=last.arm,
         left_is=last.left_is,

@@ -64,10 +64,13 @@ def init(
 ) -> None:
     """Make a workspace."""
     from creativepair.store import create_store
-    from creativepair.workspace import Settings, create_workspace
+    from creativepair.workspace import MAX_NAME_CHARACTERS, Settings, create_workspace
 
     root = path.expanduser().resolve()
-    settings = Settings(name=name or root.name or "workspace", timezone=timezone)
+    if name and len(name) > MAX_NAME_CHARACTERS:
+        raise typer.BadParameter(f"--name has over {MAX_NAME_CHARACTERS} characters")
+    called = name or root.name[:MAX_NAME_CHARACTERS] or "workspace"
+    settings = Settings(name=called, timezone=timezone)
     workspace = create_workspace(root, settings)
     create_store(workspace.database_url)
     emit(

@@ -45,7 +45,10 @@ class Labels:
 
 
 def decide_labels(
-    evidence: Evidence | None, judgements: Sequence[Judgement], adjudication: HumanVerdict | None
+    evidence: Evidence | None,
+    judgements: Sequence[Judgement],
+    adjudication: HumanVerdict | None,
+    protocol: str,
 ) -> Labels | LeftOut:
     """Decide whether a candidate is released, and its labels.
 
@@ -53,8 +56,9 @@ def decide_labels(
         evidence: of the pair in the newest build.
         judgements: all of this pair.
         adjudication: the last one of this pair.
+        protocol: version whose judgements count.
     """
-    consensus = next(iter(majority(judgements).values()), None)
+    consensus = next(iter(majority(judgements, protocol).values()), None)
     if consensus is None:
         return LeftOut.NOT_JUDGED
     if _is_excluded(consensus, adjudication):
@@ -68,7 +72,7 @@ def decide_labels(
         label=label,
         source="ctr" if ctr else "human",
         ctr=ctr,
-        blind=next(iter(blind_majority(judgements).values()), None),
+        blind=next(iter(blind_majority(judgements, protocol).values()), None),
         final=consensus.answer,
         adjudicated=adjudicated,
     )

@@ -59,7 +59,7 @@ def read_selection(connection: Connection, protocol: Protocol) -> Selection:
     """
     events = releases.list_candidate_events(connection, protocol.version)
     judgements = _group(to_judgements(events))
-    chosen, left_out = _choose(connection, judgements, _adjudications(events))
+    chosen, left_out = _choose(connection, judgements, _adjudications(events), protocol)
     left_out += Counter(_counts_by_status(connection))
     if not chosen:
         raise _nothing_to_release(left_out)
@@ -81,11 +81,12 @@ def _choose(
     connection: Connection,
     judgements: dict[str, list[Judgement]],
     adjudications: dict[str, HumanVerdict],
+    protocol: Protocol,
 ) -> tuple[list[tuple[Pair, Evidence | None, Labels]], Counter[str]]:
     chosen, left_out = [], Counter[str]()
     for pair, evidence in releases.iterate_candidates(connection):
         judged = judgements.get(pair.pair_id, [])
-        labels = decide_labels(evidence, judged, adjudications.get(pair.pair_id))
+        labels = decide_labels(evidence, judged, adjudications.get(pair.pair_id), protocol.version)
         if isinstance(labels, LeftOut):
             left_out[labels.value] += 1
         else:

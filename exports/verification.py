@@ -156,8 +156,7 @@ def _check_record(record: Record, protocol: Protocol) -> Iterator[str]:
     for column in _LABELS:
         if record[column] not in ("A", "B", None):
             yield f"{column} is {record[column]!r}, not A, B or null"
-    if record["label_ctr"] and record["label"] != record["label_ctr"]:
-        yield "label is not the winner by click-through rate"
+    yield from _check_label_sources(record)
     if record["protocol"] != protocol.version:
         yield f"protocol is {record['protocol']!r}, not {protocol.version!r}"
     for column in ("image_a", "image_b"):
@@ -167,6 +166,31 @@ def _check_record(record: Record, protocol: Protocol) -> Iterator[str]:
         yield f"chain_status is {record['chain_status']!r}, which the chain does not fit"
     if record["chain"] is not None:
         yield from _check_chain(record["chain"], record["label"], protocol)
+
+
+def _check_label_sources(record: Record) -> Iterator[str]:
+    """Hold the labels of a row against each other and against the evidence beside them."""
+    for source in ("label_ctr", "label_adjudicated", "label_final"):
+        if record[source]:
+            if record["label"] != record[source]:
+                yield f"label is {record['label']!r}, its source {source} is {record[source]!r}"
+            break
+    else:
+        yield "label has no source: no evidence, adjudication or final names a creative"
+    prob_a = record["ctr_prob_a"]
+    winner = None if prob_a is None or prob_a == 0.5 else "A" if prob_a > 0.5 else "B"
+    if record["label_ctr"] != winner:
+        yield f"label_ctr is {record['label_ctr']!r} beside ctr_prob_a {prob_a}"
+    for side in ("a", "b"):
+        clicks, impressions = record[f"clicks_{side}"], record[f"impressions_{side}"]
+        if clicks is not None and impressions is not None and clicks > impressions:
+            yield f"clicks_{side} is {clicks}, over {impressions} impressions"
+    if (
+        record["image_a"]
+        and record["image_b"]
+        and record["image_a"]["path"] == record["image_b"]["path"]
+    ):
+        yield "image_a and image_b are the same picture"
 
 
 def _check_chain(text: str, label: str, protocol: Protocol) -> Iterator[str]:

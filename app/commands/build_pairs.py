@@ -31,6 +31,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
         creatives = catalogue.list_creatives(connection)
         exposures = catalogue.list_exposures(connection)
         version = pairs.next_evidence_version(connection)
+        judged = pairs.judged_pair_ids(connection)
     if not creatives:
         raise StateError("the workspace has no creatives", hint="Read some: creativepair ingest.")
     if not exposures and not settings.without_logs:
@@ -43,12 +44,12 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
         exposures,
         settings,
         version=version,
+        judged=judged,
         rgb_difference=_rgb_differences(studio),
     )
     with studio.store.write() as connection:
         pairs.save_build(
             connection,
-            version=version,
             pairs_built=build.pairs,
             evidence_built=build.evidence,
             settings=settings.model_dump(mode="json"),

@@ -60,9 +60,9 @@ def make_demo(
         return _open_demo(root)
     if root.exists() and any(root.iterdir()):
         raise StateError(f"{root} is not empty", hint="Name a new folder with --dir.")
+    products = _choose_products(num_pairs, seed)
     workspace = create_workspace(root, Settings(name="Synthetic demo", synthetic=True, seed=seed))
     studio = Studio(workspace, create_store(workspace.database_url))
-    products = _choose_products(num_pairs, seed)
     _ingest(studio, products, on_progress)
     build_workspace_pairs(studio, PairSettings(seed=seed))
     draft_pairs(studio, on_progress=lambda done, total: on_progress("Drafts", done, total))
@@ -92,21 +92,29 @@ def _choose_products(num_pairs: int, seed: int) -> list[_Product]:
     settings = PairSettings(seed=seed)
     chosen: list[_Product] = []
     wanted = num_pairs
-    for product in _draw_products(num_pairs, seed):
-        count = _count_candidates(product, settings)
-        if 0 < count <= wanted:
-            chosen.append(product)
-            wanted -= count
-        if not wanted:
-            return chosen
+    for products in _draw_worlds(num_pairs, seed):
+        chosen, wanted = [], num_pairs
+        for product in products:
+            count = _count_candidates(product, settings)
+            if 0 < count <= wanted:
+                chosen.append(product)
+                wanted -= count
+            if not wanted:
+                return chosen
     raise StateError(
         f"the drawn world holds {num_pairs - wanted} pairs, not {num_pairs}",
         hint="Try another --seed.",
     )
 
 
-def _draw_products(num_pairs: int, seed: int) -> Iterator[_Product]:
-    world = draw_world(2 * num_pairs + 20, seed=seed)
+def _draw_worlds(num_pairs: int, seed: int) -> Iterator[Iterator[_Product]]:
+    """Yield worlds of rising size: a small one may have no item for the last few pairs."""
+    for num_items in ((2 * num_pairs + 20) * 2**growth for growth in range(5)):
+        yield _draw_products(num_items, seed)
+
+
+def _draw_products(num_items: int, seed: int) -> Iterator[_Product]:
+    world = draw_world(num_items, seed=seed)
     ads: dict[str, list[Ad]] = defaultdict(list)
     logs: dict[str, list[ExposureCount]] = defaultdict(list)
     for ad in world.ads:

@@ -63,7 +63,9 @@ def draft_pairs(
     """
     machine = make_drafter(drafter)
     with studio.store.read() as connection:
-        waiting = pairs.pairs_without_draft(connection, machine.model_version)[:limit]
+        waiting = pairs.pairs_without_draft(
+            connection, machine.model_version, studio.workspace.protocol.version
+        )[:limit]
         item_ids = sorted({pair.item_id for pair in waiting})
         items = {item.item_id: item for item in catalogue.list_items(connection, item_ids)}
         creatives = {

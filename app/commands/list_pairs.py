@@ -28,7 +28,9 @@ def list_pairs(studio: Studio, out: Path) -> int:
         InputError: when the file name says neither.
     """
     with studio.store.read() as connection:
-        decided = majority(to_judgements(judgements.list_events(connection)))
+        decided = majority(
+            to_judgements(judgements.list_events(connection)), studio.workspace.protocol.version
+        )
         rows = [_row(known, decided) for known in pairs.iterate_pairs(connection)]
     write_table(rows, COLUMNS, out)
     return len(rows)
@@ -45,14 +47,16 @@ def show_pair(studio: Studio, pair_id: str) -> dict[str, Any]:
         [item] = catalogue.list_items(connection, [pair.item_id])
         version = pairs.newest_evidence_version(connection, pair_id)
         evidence = pairs.get_evidence(connection, pair_id, version)
-        draft = pairs.newest_draft(connection, pair_id, item.revision)
+        draft = pairs.newest_draft(
+            connection, pair_id, item.revision, studio.workspace.protocol.version
+        )
         events = judgements.list_events(connection, pair_id=pair_id)
         creatives = {
             name: catalogue.get_creative(connection, pair.item_id, creative_id)
             for name, creative_id in (("a", pair.creative_a), ("b", pair.creative_b))
         }
     judged = to_judgements(events)
-    consensus = majority(judged).get(pair_id)
+    consensus = majority(judged, studio.workspace.protocol.version).get(pair_id)
     return {
         **pair.model_dump(mode="json"),
         "item": item.model_dump(mode="json"),

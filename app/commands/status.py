@@ -11,7 +11,9 @@ def count_workspace(studio: Studio) -> dict[str, int]:
     """Count what the workspace holds; `pairs` are candidates, `judgements` are finals."""
     with studio.store.read() as connection:
         by_status = pairs.count_pairs(connection)
-        decided = majority(to_judgements(judgements.list_events(connection)))
+        decided = majority(
+            to_judgements(judgements.list_events(connection)), studio.workspace.protocol.version
+        )
         counts = {
             "items": catalogue.count_rows(connection, tables.items),
             "creatives": catalogue.count_rows(connection, tables.creatives),

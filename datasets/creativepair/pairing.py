@@ -8,6 +8,7 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from itertools import combinations, groupby
@@ -169,6 +170,7 @@ def build_pairs(
     *,
     version: int,
     rgb_difference: RgbDifference,
+    judged: AbstractSet[str] = frozenset(),
 ) -> PairBuild:
     """Find the candidate pairs among all pairs of creatives of an item.
 
@@ -182,6 +184,7 @@ def build_pairs(
         version: number of the build, written into its evidence.
         rgb_difference: mean RGB difference, 0 to 255, of two creatives' thumbnails; called only
             where the pHash is close, since it reads pictures.
+        judged: ids of pairs that people have judged; the cap takes these first.
 
     Raises:
         InputError: when a creative is given twice, or an exposure names a creative not given.
@@ -198,7 +201,7 @@ def build_pairs(
     tests = [identical, _find_too_alike(pool, pairs, identical, settings, rgb_difference)]
     if not settings.without_logs:
         tests += _test_evidence(log, pairs, estimates, left_out, settings)
-    reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings)
+    reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings, judged)
 
     aa = identical & ~left_out
     scale, num_aa_pairs = noise_scale(estimates.log_ratio[aa], estimates.count_variance[aa])
@@ -377,16 +380,21 @@ def _cap_items(
     pairs: _Pairs,
     reasons: Sequence[Reason | None],
     settings: PairSettings,
+    judged: AbstractSet[str],
 ) -> list[Reason | None]:
-    """Leave at most `per_item` candidates an item, drawn by a seeded hash of their ids.
+    """Leave at most `per_item` candidates an item: judged ones first, then by a seeded hash.
+
+    What people have judged keeps its place; new creatives must not undo their work.
 
     Not those with the largest gaps: among many pairs these are the ones whose noise was luckiest,
     so the gaps kept would be overstated, and the data would hold only the easiest comparisons. A
     hash rather than a shuffle: a pair's place does not depend on which other pairs qualify.
     """
 
-    def draw(position: int) -> bytes:
-        return hashlib.sha256(f"{settings.seed}\x1f{pairs.ids[position]}".encode()).digest()
+    def draw(position: int) -> tuple[bool, bytes]:
+        pair_id = pairs.ids[position]
+        digest = hashlib.sha256(f"{settings.seed}\x1f{pair_id}".encode()).digest()
+        return pair_id not in judged, digest
 
     candidates: dict[str, list[int]] = defaultdict(list)
     for position, (a, reason) in enumerate(zip(pairs.a.tolist(), reasons, strict=True)):

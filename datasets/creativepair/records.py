@@ -332,6 +332,7 @@ class JudgementEvent(Record):
 class Judgement(Record):
     """The present state of one annotator's judgement of one pair in one pass."""
 
+    protocol: str
     pair_id: str
     annotator_id: Id
     pass_: int

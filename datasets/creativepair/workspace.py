@@ -15,6 +15,7 @@ SETTINGS_FILE = "creativepair.toml"
 WORKSPACE_VARIABLE = "CREATIVEPAIR_WORKSPACE"
 DATABASE_VARIABLE = "CREATIVEPAIR_DATABASE_URL"
 BLOB_VARIABLE = "CREATIVEPAIR_BLOB_URL"
+MAX_NAME_CHARACTERS = 200
 
 
 class Settings(BaseModel):
@@ -30,7 +31,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=MAX_NAME_CHARACTERS)
     protocol: str = CURRENT_VERSION
     seed: int = 0
     timezone: str | None = None
@@ -84,15 +85,20 @@ def create_workspace(root: Path, settings: Settings) -> Workspace:
     """Make the folder and write its settings.
 
     Raises:
-        StateError: when the folder already is a workspace, or a file stands in its place.
+        StateError: when the folder already is a workspace or cannot be made.
     """
     root = root.expanduser().resolve()
     if (root / SETTINGS_FILE).exists():
         raise StateError(f"{root} already is a workspace", hint=f"Work in it: --workspace {root}.")
     if root.exists() and not root.is_dir():
         raise StateError(f"{root} is a file", hint="Name a folder.")
-    for folder in (root, root / "blobs", root / "releases", root / "models"):
-        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        for folder in (root, root / "blobs", root / "releases", root / "models"):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"{root} cannot be made: {error.strerror}", hint="Name a folder you can write to."
+        ) from error
     (root / SETTINGS_FILE).write_text(_to_toml(settings), encoding="utf-8")
     return Workspace(root, settings)
 

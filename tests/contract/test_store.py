@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from creativepair.chain import Chain, Finding
-from creativepair.errors import NotFoundError, StateError
+from creativepair.errors import StateError
 from creativepair.records import (
     Arm,
     ChainStatus,
@@ -153,11 +153,10 @@ def add_items(store: Store, *item_ids: str) -> None:
         catalogue.put_items(connection, [Item(item_id=i) for i in item_ids], now=NOW)
 
 
-def save_build(store: Store, version: int, built: list[Pair], rows: list[Evidence]) -> int:
+def save_build(store: Store, built: list[Pair], rows: list[Evidence]) -> int:
     with store.write() as connection:
         return pairs.save_build(
             connection,
-            version=version,
             pairs_built=built,
             evidence_built=rows,
             settings={"min_impressions": 1000},
@@ -170,7 +169,7 @@ def save_build(store: Store, version: int, built: list[Pair], rows: list[Evidenc
 def built(store: Store) -> Store:
     """Return a store with item i1 and candidates 1, 2 and 3."""
     add_items(store, "i1")
-    save_build(store, 1, [pair(n) for n in (1, 2, 3)], [evidence(n, 1) for n in (1, 2, 3)])
+    save_build(store, [pair(n) for n in (1, 2, 3)], [evidence(n, 1) for n in (1, 2, 3)])
     return store
 
 
@@ -187,7 +186,7 @@ def add_events(store: Store, *new: JudgementEvent) -> None:
 
 def open_lease_ids(store: Store, annotator: str = "ann") -> list[str]:
     with store.read() as connection:
-        return [one.lease_id for one in judgements.open_leases(connection, annotator)]
+        return [one.lease_id for one in judgements.open_leases(connection, annotator, "1")]
 
 
 # --- items, creatives, exposures --------------------------------------------------------------
@@ -277,7 +276,7 @@ def test_pairs_of_a_replaced_image_wait_for_the_next_build(built: Store) -> None
             pair(1).pair_id,
             pair(3).pair_id,
         ]
-    save_build(built, 2, [pair(n) for n in (1, 2, 3)], [])
+    save_build(built, [pair(n) for n in (1, 2, 3)], [])
     with built.read() as connection:
         assert pairs.get_pair(connection, pair(2).pair_id) == pair(2)
 
@@ -335,7 +334,7 @@ def test_a_file_is_recognised_by_its_bytes_and_its_kind(store: Store) -> None:
 def test_evidence_of_earlier_builds_stays_as_it_was(built: Store) -> None:
     with built.read() as connection:
         assert pairs.next_evidence_version(connection) == 2
-    save_build(built, 2, [pair(1), pair(4)], [evidence(1, 2, prob_a=0.6), evidence(4, 2)])
+    save_build(built, [pair(1), pair(4)], [evidence(1, 2, prob_a=0.6), evidence(4, 2)])
     name = pair(1).pair_id
     with built.read() as connection:
         assert pairs.get_evidence(connection, name, 1) == evidence(1, 1)
@@ -352,11 +351,13 @@ def test_evidence_of_earlier_builds_stays_as_it_was(built: Store) -> None:
     ]
 
 
-def test_a_build_number_is_used_once(built: Store) -> None:
-    with pytest.raises(IntegrityError):
-        save_build(built, 1, [pair(9)], [])
-    with built.read() as connection, pytest.raises(NotFoundError, match="no pair"):
-        pairs.get_pair(connection, pair(9).pair_id)
+def test_builds_computed_at_the_same_time_get_numbers_of_their_own(built: Store) -> None:
+    # Both computed their evidence as build 2; each is saved under the number that is next.
+    for prob_a in (0.6, 0.7):
+        save_build(built, [pair(1), pair(2), pair(3)], [evidence(1, 2, prob_a=prob_a)])
+    with built.read() as connection:
+        found = [pairs.get_evidence(connection, pair(1).pair_id, v) for v in (2, 3)]
+    assert [e and e.prob_a for e in found] == [0.6, 0.7]
 
 
 def test_a_judged_pair_that_is_excluded_becomes_stale(built: Store) -> None:
@@ -364,13 +365,13 @@ def test_a_judged_pair_that_is_excluded_becomes_stale(built: Store) -> None:
     add_leases(built, one)
     add_events(built, event("d1", one, Step.BLIND))
     excluded = [pair(n, PairStatus.EXCLUDED, "small_gap") for n in (1, 2)]
-    assert save_build(built, 2, [*excluded, pair(3)], []) == 1
+    assert save_build(built, [*excluded, pair(3)], []) == 1
     with built.read() as connection:
         assert pairs.get_pair(connection, one.pair_id).status is PairStatus.STALE
         second = pairs.get_pair(connection, pair(2).pair_id)
         assert (second.status, second.reject_reason) == (PairStatus.EXCLUDED, "small_gap")
         assert pairs.count_pairs(connection) == {"candidate": 1, "excluded": 1, "stale": 1}
-    save_build(built, 3, [pair(1), pair(2)], [])
+    save_build(built, [pair(1), pair(2)], [])
     with built.read() as connection:
         assert pairs.get_pair(connection, pair(2).pair_id) == pair(2)
 
@@ -379,8 +380,8 @@ def test_a_pair_that_a_build_left_out_is_no_candidate_any_more(built: Store) -> 
     one = lease("l1", 1)
     add_leases(built, one)
     add_events(built, event("d1", one, Step.BLIND))
-    assert save_build(built, 2, [pair(3)], []) == 1
-    assert save_build(built, 3, [pair(3)], []) == 0  # it was stale already
+    assert save_build(built, [pair(3)], []) == 1
+    assert save_build(built, [pair(3)], []) == 0  # it was stale already
     with built.read() as connection:
         found = [pairs.get_pair(connection, pair(n).pair_id) for n in (1, 2, 3)]
         assert [(p.status.value, p.reject_reason) for p in found] == [
@@ -394,15 +395,15 @@ def test_no_build_brings_a_withdrawn_pair_back(built: Store) -> None:
     gone = pair(1, PairStatus.WITHDRAWN)
     with built.write() as connection:
         connection.execute(text("UPDATE pairs SET status = 'withdrawn' WHERE creative_b = 'c1'"))
-    save_build(built, 2, [pair(1), pair(2)], [])
+    save_build(built, [pair(1), pair(2)], [])
     with built.read() as connection:
         assert pairs.get_pair(connection, gone.pair_id) == gone
 
 
 def test_pairs_are_gone_through_by_id_with_their_newest_evidence_and_draft(built: Store) -> None:
     second = [pair(1), pair(2, PairStatus.EXCLUDED, "x"), pair(3)]
-    save_build(built, 2, second, [evidence(2, 2, prob_a=0.5)])
-    save_build(built, 3, [*second, pair(5)], [])
+    save_build(built, second, [evidence(2, 2, prob_a=0.5)])
+    save_build(built, [*second, pair(5)], [])
     with built.write() as connection:
         pairs.add_drafts(connection, [draft("old", 1)], now=NOW)
         pairs.add_drafts(connection, [draft("new", 1, "m2")], now=minutes(1))
@@ -419,31 +420,35 @@ def test_pairs_are_gone_through_by_id_with_their_newest_evidence_and_draft(built
 def test_each_model_version_drafts_a_pair_once_per_item_revision(built: Store) -> None:
     def open_pairs(version: str) -> list[str]:
         with built.read() as connection:
-            return [p.pair_id[-1] for p in pairs.pairs_without_draft(connection, version)]
+            return [p.pair_id[-1] for p in pairs.pairs_without_draft(connection, version, "1")]
 
     with built.write() as connection:
         pairs.add_drafts(connection, [draft("d1", 1), draft("d2", 2)], now=NOW)
     assert (open_pairs("m1"), open_pairs("m2")) == (["3"], ["1", "2", "3"])
-    with pytest.raises(IntegrityError), built.write() as connection:
-        pairs.add_drafts(connection, [draft("d3", 1)], now=NOW)
+    with built.write() as connection:  # a second run at the same time: the first draft stands
+        pairs.add_drafts(connection, [draft("d3", 1), draft("d5", 3)], now=NOW)
+    assert open_pairs("m1") == []
     with built.write() as connection:
         catalogue.put_items(connection, [Item(item_id="i1", title="New")], now=NOW)
         pairs.add_drafts(connection, [draft("d4", 1, revision=2)], now=minutes(1))
     assert open_pairs("m1") == ["2", "3"]
     with built.read() as connection:
+        assert len(pairs.pairs_without_draft(connection, "m1", "2")) == 3
+        assert pairs.newest_draft(connection, pair(1).pair_id, 1, "2") is None
+    with built.read() as connection:
         assert pairs.get_draft(connection, "d1") == draft("d1", 1)
         for revision, name in ((1, "d1"), (2, "d4")):
-            newest = pairs.newest_draft(connection, pair(1).pair_id, revision)
+            newest = pairs.newest_draft(connection, pair(1).pair_id, revision, "1")
             assert newest is not None
             assert newest.draft_id == name
-        assert pairs.newest_draft(connection, pair(1).pair_id, 3) is None
+        assert pairs.newest_draft(connection, pair(1).pair_id, 3, "1") is None
 
 
 # --- leases and events ------------------------------------------------------------------------
 
 
 def test_leases_come_last_undone_first_then_oldest_and_skipped_last(built: Store) -> None:
-    save_build(built, 2, [pair(n) for n in range(1, 8)], [])
+    save_build(built, [pair(n) for n in range(1, 8)], [])
     leases = [lease(f"l{n}", n, created_at=minutes(n)) for n in range(1, 7)]
     add_leases(built, *leases)
     assert open_lease_ids(built) == ["l1", "l2", "l3", "l4", "l5", "l6"]
@@ -468,7 +473,7 @@ def test_leases_come_last_undone_first_then_oldest_and_skipped_last(built: Store
 
 def test_a_lease_on_a_pair_that_is_no_candidate_any_more_is_not_open(built: Store) -> None:
     add_leases(built, lease("l1", 1), lease("l2", 2))
-    save_build(built, 2, [pair(1, PairStatus.EXCLUDED, "small_gap"), pair(2), pair(3)], [])
+    save_build(built, [pair(1, PairStatus.EXCLUDED, "small_gap"), pair(2), pair(3)], [])
     assert open_lease_ids(built) == ["l2"]
 
 
@@ -487,7 +492,7 @@ def test_pairs_to_lease_are_candidates_nobody_finished_and_this_annotator_has_no
     built: Store,
 ) -> None:
     others = [pair(n) for n in (1, 2, 3, 5, 6)]
-    save_build(built, 2, [*others, pair(4, PairStatus.EXCLUDED, "x")], [])
+    save_build(built, [*others, pair(4, PairStatus.EXCLUDED, "x")], [])
     mine, done = lease("l1", 1), lease("l2", 2, "bob")
     add_leases(built, mine, done, lease("l3", 3, "bob"))
     add_events(built, event("b2", done, Step.BLIND), event("f2", done, Step.FINAL))

@@ -55,7 +55,7 @@ def wait_until_shown(page: Page) -> None:
 
 def lease_and_draft(desk: DeskServer) -> tuple[Lease, Draft]:
     with desk.studio.store.read() as connection:
-        lease = judgements.open_leases(connection, LOCAL_ANNOTATOR)[0]
+        lease = judgements.open_leases(connection, LOCAL_ANNOTATOR, "1")[0]
         assert lease.draft_id is not None
         return lease, pairs.get_draft(connection, lease.draft_id)
 

@@ -2,6 +2,8 @@
 // one POST whose answer is the next step, sent again until it is answered.
 const DWELL_MS = 400
 const RESEND_MS = 2000
+const ANSWER_MS = 10000   // longer than any honest answer: a hanging connection is given up and tried again
+const AUTOSAVE_MS = 1500  // a decision carries all edits, so it waits no longer for an autosave
 const FINISH = {
   approve: { label: 'Approve', key: 'Enter', shown: '⏎' },
   keep_mine: { label: 'Keep mine', key: 'm', shown: 'm' },
@@ -27,17 +29,24 @@ function desk(root) {
   const images = pictures(root, isBroken => { broken = isBroken; arm() })
 
   // ---- network
-  async function post(path, body, { keepalive = false } = {}) {
-    const answer = await fetch(path, { method: 'POST', keepalive, headers: { 'Content-Type': 'application/json', 'X-Desk': '1' }, body: JSON.stringify(body) })
-    return { ok: answer.ok, body: await answer.json() }
+  async function ask(path, options = {}) {
+    const answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS), ...options })
+    const text = await answer.text()
+    try { return { ok: answer.ok, body: JSON.parse(text) } } catch {
+      return { ok: false, body: { code: 'fault', message: `The desk answered with error ${answer.status}`, hint: 'Nothing was stored; the log of the server says why' } }
+    }
   }
 
+  const post = (path, body, { keepalive = false } = {}) =>
+    ask(path, { method: 'POST', keepalive, headers: { 'Content-Type': 'application/json', 'X-Desk': '1' }, body: JSON.stringify(body) })
+
   // One decision at a time. A lost message is sent again with the same decision, which counts once.
+  // Until it is answered the words cannot change: what is decided is what stands there.
   async function send(path, body) {
     if (sending) return
     sending = true
     paint()
-    await editor?.flush()
+    await Promise.race([editor?.flush(), new Promise(resolve => setTimeout(resolve, AUTOSAVE_MS))])
     deliver(path, body)
   }
 
@@ -52,15 +61,23 @@ function desk(root) {
     sending = false
     if (answer.ok) { complain(null); show(answer.body) } else {
       complain(answer.body)
-      if (answer.body.code === 'bad_state' || answer.body.code === 'not_found') load(); else paint()
+      if (answer.body.code === 'bad_state' || answer.body.code === 'not_found') load(); else { paint(); editor?.focus() }
     }
+  }
+
+  // Returns how the words will be stored, null to try again, undefined where trying is no use.
+  async function autosave(lease, edits) {
+    let answer
+    try { answer = await post('/desk/autosave', { lease, edits }, { keepalive: true }) } catch { return null }
+    if (answer.ok) return answer.body.stored
+    if (answer.body.code === 'fault') return null
+    if (!sending && view?.lease === lease) complain(answer.body)
   }
 
   async function load() {
     try {
-      const answer = await fetch('/desk/step')
-      const body = await answer.json()
-      if (answer.ok) show(body); else complain(body)
+      const answer = await ask('/desk/step')
+      if (answer.ok) show(answer.body); else complain(answer.body)
     } catch {
       if (stopped) return
       status('The desk does not answer: trying again')
@@ -126,7 +143,7 @@ function desk(root) {
     editor = findingsEditor({
       heading: r.drafter ? `Draft by ${r.drafter}` : 'Draft: none, findings are optional', findings: r.findings, labels: r.labels, own: r.own, onStatus: status,
       legend: [key('j'), key('k'), ' move ', key('space'), ' keep ', key('e'), ' edit ', key('v'), ' verdict ', key('x'), ' reject'],
-      save: async edits => { try { const answer = await post('/desk/autosave', { lease, edits }, { keepalive: true }); return answer.ok ? answer.body.stored : null } catch { return null } },
+      save: edits => autosave(lease, edits),
     })
     $('.review-place').append(editor.section)
     $('.finish').append(...OFFERS[r.case].map(action => element('button', { type: 'button', onclick: () => finish(action) }, `${FINISH[action].label} `, key(FINISH[action].shown))))
@@ -134,6 +151,7 @@ function desk(root) {
 
   function paint() {
     const ready = view !== null && !sending && shownAt !== null
+    if (editor) editor.section.inert = sending
     for (const button of root.querySelectorAll('.verdicts button')) button.disabled = !ready || view.step !== 'blind' || broken
     for (const button of root.querySelectorAll('.finish button')) button.disabled = !ready
     $('[data-do=undo]').disabled = sending || !view?.undo

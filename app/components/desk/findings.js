@@ -100,6 +100,7 @@ function findingsEditor({ heading, legend, findings, labels, own, save, onStatus
       timer = setTimeout(flush, 2000)
       return
     }
+    if (stored === undefined) { if (!stopped) onStatus('Not saved'); return }
     for (const n of rows) {
       const words = stored[findings[n].question]
       const converted = list.children[n].dataset.action === 'edit' && words && words.includes('{')

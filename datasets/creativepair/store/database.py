@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from creativepair.errors import StateError
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it against the files."""
 
 _BUSY_TIMEOUT_MS = 10_000
@@ -76,7 +76,14 @@ def open_store(url: str) -> Store:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url)
+    try:
+        engine = create_engine(url)
+    except (ArgumentError, ModuleNotFoundError) as error:
+        # Not the address itself: it may hold a password.
+        raise StateError(
+            f"the store's address cannot be used: {type(error).__name__}",
+            hint="Check CREATIVEPAIR_DATABASE_URL; PostgreSQL needs creativepair[postgres].",
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

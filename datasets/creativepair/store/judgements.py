@@ -55,12 +55,20 @@ def get_lease(connection: Connection, lease_id: str) -> Lease | None:
     return Lease.model_validate(row._asdict()) if row else None
 
 
-def open_leases(connection: Connection, annotator_id: str) -> list[Lease]:
-    """List an annotator's leases without a final: last undone first, then oldest; skipped last."""
+def open_leases(connection: Connection, annotator_id: str, protocol: str) -> list[Lease]:
+    """List an annotator's leases without a final: last undone first, then oldest; skipped last.
+
+    A lease that was begun under another protocol is not open: its chain could not be finished.
+    """
     undone = (
         select(func.max(_undo.c.event_id))
         .where(_undo.c.lease_id == leases.c.lease_id, _undo.c.step == Step.UNDO.value)
         .scalar_subquery()
+    )
+    begun = (
+        select(judgement_events.c.event_id)
+        .where(judgement_events.c.lease_id == leases.c.lease_id)
+        .exists()
     )
     finished = (
         select(judgement_events.c.event_id)
@@ -79,6 +87,7 @@ def open_leases(connection: Connection, annotator_id: str) -> list[Lease]:
         .where(
             leases.c.annotator_id == annotator_id,
             pairs.c.status == PairStatus.CANDIDATE.value,
+            (leases.c.protocol == protocol) | ~begun,
             ~finished,
         )
         .order_by(
@@ -142,10 +151,15 @@ def list_events(
 
 
 def last_final(connection: Connection, annotator_id: str) -> JudgementEvent | None:
-    """Return the final that an undo would reopen: the newest live one made at the desk."""
+    """Return the final that an undo would reopen: the newest live one made at the desk.
+
+    Finals on pairs that are no candidates any more stay: reopened, nobody could finish them.
+    """
     query = (
         select(judgement_events)
+        .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
         .where(
+            pairs.c.status == PairStatus.CANDIDATE.value,
             judgement_events.c.annotator_id == annotator_id,
             judgement_events.c.lease_id.is_not(None),
             is_live_final(),

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from creativepair.errors import NotFoundError
-from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus, Step
+from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus
 from creativepair.store.tables import (
     drafts,
     evidence,
@@ -40,7 +41,6 @@ def next_evidence_version(connection: Connection) -> int:
 def save_build(
     connection: Connection,
     *,
-    version: int,
     pairs_built: Sequence[Pair],
     evidence_built: Sequence[Evidence],
     settings: dict[str, Any],
@@ -53,16 +53,20 @@ def save_build(
     pair that was judged and is no candidate any more becomes stale, not excluded. A withdrawn pair
     stays withdrawn.
 
+    The number of the build is given here and not when it was computed: of two builds at once, each
+    gets its own, and the one that is saved last holds.
+
     Returns:
         How many judged pairs became stale.
     """
+    version = next_evidence_version(connection)
     connection.execute(
         insert(evidence_builds).values(
             version=version, settings=settings, summary=summary, built_at=now
         )
     )
     known = {row[0]: row[1] for row in connection.execute(select(pairs.c.pair_id, pairs.c.status))}
-    judged = set(connection.execute(select(judgement_events.c.pair_id).distinct()).scalars())
+    judged = judged_pair_ids(connection)
     decided = {pair.pair_id: (pair.status, pair.reject_reason) for pair in pairs_built}
     absent = (PairStatus.EXCLUDED, NOT_CONSIDERED)
     num_stale = 0
@@ -80,7 +84,8 @@ def save_build(
     if added:
         connection.execute(insert(pairs), added)
     if evidence_built:
-        connection.execute(insert(evidence), [row.model_dump() for row in evidence_built])
+        rows = [row.model_dump() | {"version": version} for row in evidence_built]
+        connection.execute(insert(evidence), rows)
     return num_stale
 
 
@@ -147,18 +152,28 @@ def iterate_pairs(connection: Connection, status: PairStatus | None = None) -> I
 
 
 def add_drafts(connection: Connection, new: Sequence[Draft], *, now: datetime) -> None:
-    """Add drafts; a pair holds one draft per model version and item revision."""
-    rows = [d.model_dump() | {"chain": d.chain.model_dump(), "created_at": now} for d in new]
+    """Add drafts; a pair holds one per model version, item revision and protocol.
+
+    Another one is left out: two runs at once draft the same pairs, and the first one stands.
+    """
+    rows = [
+        d.model_dump()
+        | {"chain": d.chain.model_dump(), "protocol": d.chain.protocol, "created_at": now}
+        for d in new
+    ]
     if rows:
-        connection.execute(insert(drafts), rows)
+        # Both dialects have the clause, and SQLAlchemy's common insert has not.
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(drafts).on_conflict_do_nothing(), rows)
 
 
-def pairs_without_draft(connection: Connection, model_version: str) -> list[Pair]:
-    """List candidates that this model version has not drafted at their item's revision."""
+def pairs_without_draft(connection: Connection, model_version: str, protocol: str) -> list[Pair]:
+    """List candidates that this model version has not drafted as they are asked about today."""
     drafted = select(drafts.c.draft_id).where(
         drafts.c.pair_id == pairs.c.pair_id,
         drafts.c.model_version == model_version,
         drafts.c.item_revision == items.c.revision,
+        drafts.c.protocol == protocol,
     )
     query = (
         select(pairs)
@@ -174,10 +189,14 @@ def get_draft(connection: Connection, draft_id: str) -> Draft:
     return _draft(connection.execute(select(drafts).where(drafts.c.draft_id == draft_id)).one())
 
 
-def newest_draft(connection: Connection, pair_id: str, item_revision: int) -> Draft | None:
-    """Return the newest draft of a pair that saw this revision of its item."""
+def newest_draft(
+    connection: Connection, pair_id: str, item_revision: int, protocol: str
+) -> Draft | None:
+    """Return the newest draft of a pair that saw this revision of its item, under a protocol."""
     query = _by_age(select(drafts)).where(
-        drafts.c.pair_id == pair_id, drafts.c.item_revision == item_revision
+        drafts.c.pair_id == pair_id,
+        drafts.c.item_revision == item_revision,
+        drafts.c.protocol == protocol,
     )
     row = connection.execute(query.limit(1)).one_or_none()
     return _draft(row) if row else None
@@ -190,9 +209,8 @@ def count_pairs(connection: Connection) -> dict[str, int]:
 
 
 def judged_pair_ids(connection: Connection) -> set[str]:
-    """Return the pairs on which anybody gave a final."""
-    query = select(judgement_events.c.pair_id).where(judgement_events.c.step == Step.FINAL.value)
-    return set(connection.execute(query.distinct()).scalars())
+    """Return the pairs on which anybody decided anything."""
+    return set(connection.execute(select(judgement_events.c.pair_id).distinct()).scalars())
 
 
 def _newest_drafts(connection: Connection) -> dict[str, Draft]:
@@ -211,5 +229,5 @@ def _labelled(table: Any, prefix: str) -> list[Any]:  # noqa: ANN401 (labels hav
 
 def _draft(row: Row[Any]) -> Draft:
     values = row._asdict()
-    values.pop("created_at")
+    del values["created_at"], values["protocol"]
     return Draft.model_validate(values)

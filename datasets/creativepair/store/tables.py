@@ -171,6 +171,7 @@ drafts = Table(
     Column("drafter", String(100), nullable=False),
     Column("model_version", String(200), nullable=False),
     Column("item_revision", Integer, nullable=False),
+    Column("protocol", String(60), nullable=False),
     Column("chain", JSON, nullable=False),
     Column("answer", String(1), nullable=False),
     Column("prob_a", Float, nullable=False),
@@ -178,7 +179,7 @@ drafts = Table(
     Column("tokens", Integer, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    UniqueConstraint("pair_id", "model_version", "item_revision"),
+    UniqueConstraint("pair_id", "model_version", "item_revision", "protocol"),
 )
 
 leases = Table(

@@ -164,7 +164,6 @@ class Desk:
             version = pairs.next_evidence_version(connection)
             pairs.save_build(
                 connection,
-                version=version,
                 pairs_built=list(now.values()),
                 evidence_built=[e.model_copy(update={"version": version}) for e in evidence],
                 settings={},

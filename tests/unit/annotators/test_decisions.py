@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from creativepair.records import Arm, ChainStatus, JudgementEvent, Lease, Step
 from creativepair.store import judgements
 from creativepair.store.judgements import Autosave
 from creativepair.wording import Identity, other
+from creativepair.workspace import Workspace
 
 if TYPE_CHECKING:
     from tests.unit.annotators.conftest import Desk
@@ -440,14 +442,56 @@ def test_autosaved_edits_show_how_they_will_be_stored_and_are_kept_as_typed(desk
     assert desk.edits(lease) == {"layout": edit("layout", "left", typed + "er")}
 
 
-def test_edits_before_the_reveal_and_after_the_final_are_not_kept(desk: "Desk") -> None:
+def test_edits_before_the_reveal_and_after_the_final_are_not_kept_and_say_so(
+    desk: "Desk",
+) -> None:
     lease = desk.lease()
-    desk.autosave(lease, edit("layout", "tie", "early"))
-    assert desk.edits(lease) == {}
+    with pytest.raises(StateError, match="these words were not kept"):
+        desk.autosave(lease, edit("layout", "tie", "early"))
     desk.blind(lease, "A")
     desk.final(lease, "approve")
-    desk.autosave(lease, edit("layout", "tie", "late"))
+    with pytest.raises(StateError, match="these words were not kept"):
+        desk.autosave(lease, edit("layout", "tie", "late"))
     assert desk.edits(lease) == {}
+
+
+def test_a_final_on_a_pair_that_is_asked_for_no_more_cannot_be_taken_back(desk: "Desk") -> None:
+    lease = desk.lease()
+    desk.blind(lease, "A")
+    decision = desk.final(lease, "approve")
+    desk.withdraw(next(pair for pair in desk.pairs if pair.pair_id == lease.pair_id))
+    with pytest.raises(StateError, match="not asked for any more"):
+        desk.undo(decision)
+    assert desk.show().undo is None
+    assert [e.step for e in desk.events()] == [Step.BLIND, Step.FINAL]
+
+
+def test_a_pair_begun_under_another_protocol_is_finished_under_neither(desk: "Desk") -> None:
+    lease = begin(desk, "A")
+    desk.workspace = with_protocol(desk.workspace, "2")
+    with pytest.raises(StateError, match="begun under protocol 1, now 2 holds"):
+        desk.final(lease, "approve")
+    after = desk.lease()
+    assert after.pair_id != lease.pair_id
+    assert (after.protocol, after.draft_id) == ("2", None)  # drafts answered protocol 1
+
+
+def test_a_pair_in_hand_on_which_nothing_was_decided_moves_to_the_new_protocol(
+    desk: "Desk",
+) -> None:
+    before = desk.lease()
+    desk.workspace = with_protocol(desk.workspace, "2")
+    after = desk.lease()
+    assert (after.lease_id, after.protocol, after.draft_id) == (before.lease_id, "2", None)
+
+
+def with_protocol(workspace: Workspace, version: str) -> Workspace:
+    """Return the workspace under a protocol of its own that differs by its version alone."""
+    source = (resources.files("creativepair") / "protocols" / "1.toml").read_text(encoding="utf-8")
+    changed = source.replace('version = "1"', f'version = "{version}"')
+    (workspace.root / "other.toml").write_text(changed, encoding="utf-8")
+    settings = workspace.settings.model_copy(update={"protocol": "other.toml"})
+    return Workspace(workspace.root, settings)
 
 
 def test_the_reasons_offered_end_with_another_one() -> None:

@@ -64,7 +64,7 @@ def test_a_judged_demo_marks_its_judgements_as_simulated(judged_root: Path) -> N
         judged = to_judgements(judgements.list_events(connection))
     assert len(judged) == 6
     assert {j.source for j in judged} == {Source.SIMULATED}
-    assert len(majority(judged)) == 6
+    assert len(majority(judged, "1")) == 6
 
 
 def test_making_a_demo_again_opens_the_one_that_is_there(judged_root: Path) -> None:

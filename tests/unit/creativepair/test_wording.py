@@ -167,7 +167,11 @@ def test_directions_protect_their_words_from_conversion() -> None:
 
 
 def test_words_are_listed_in_reading_order() -> None:
-    assert positional_words("the latter, image 2 and the former") == ("the latter", "image 2", "the former")
+    assert positional_words("the latter, image 2 and the former") == (
+        "the latter",
+        "image 2",
+        "the former",
+    )
 
 
 def test_a_bare_side_at_the_start_of_a_sentence_names_a_creative() -> None:

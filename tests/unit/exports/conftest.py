@@ -134,7 +134,6 @@ class Studio:
             version = pairs.next_evidence_version(connection)
             pairs.save_build(
                 connection,
-                version=version,
                 pairs_built=self.pairs,
                 evidence_built=[e.model_copy(update={"version": version}) for e in self.evidence],
                 settings={"min_impressions": 1000, "min_gap": 0.6},

@@ -19,6 +19,7 @@ def judgement(
     return Judgement(
         pair_id="0" * 16,
         annotator_id=by,
+        protocol="1",
         pass_=1,
         arm=Arm.BLIND,
         left_is="A",
@@ -57,32 +58,32 @@ def chain(answer: Identity) -> Chain:
 
 
 def test_people_cannot_flip_a_label_that_rests_on_clicks() -> None:
-    labels = decide_labels(evidence(0.98), finals("B", "B", "B"), None)
+    labels = decide_labels(evidence(0.98), finals("B", "B", "B"), None, "1")
     assert isinstance(labels, Labels)
     assert (labels.label, labels.source) == ("A", "ctr")
     assert (labels.ctr, labels.final, labels.blind) == ("A", "B", "B")
 
 
 def test_a_tie_of_votes_stays_where_clicks_name_a_winner() -> None:
-    labels = decide_labels(evidence(0.02), finals("A", "B"), None)
+    labels = decide_labels(evidence(0.02), finals("A", "B"), None, "1")
     assert isinstance(labels, Labels)
     assert (labels.label, labels.final) == ("B", None)
 
 
 @pytest.mark.parametrize("known", [None, evidence(None), evidence(0.5)])
 def test_the_consensus_is_the_label_where_no_clicks_name_a_winner(known: Evidence | None) -> None:
-    labels = decide_labels(known, finals("B", "B", "A"), None)
+    labels = decide_labels(known, finals("B", "B", "A"), None, "1")
     assert isinstance(labels, Labels)
     assert (labels.label, labels.source, labels.ctr) == ("B", "human", None)
 
 
 def test_a_tie_without_clicks_is_left_out() -> None:
-    assert decide_labels(None, finals("A", "B"), None) is LeftOut.NO_LABEL
+    assert decide_labels(None, finals("A", "B"), None, "1") is LeftOut.NO_LABEL
 
 
 def test_a_pair_without_a_final_is_left_out_even_when_a_blind_verdict_stands() -> None:
-    assert decide_labels(evidence(0.98), [], None) is LeftOut.NOT_JUDGED
-    assert decide_labels(evidence(0.98), [judgement(None)], None) is LeftOut.NOT_JUDGED
+    assert decide_labels(evidence(0.98), [], None, "1") is LeftOut.NOT_JUDGED
+    assert decide_labels(evidence(0.98), [judgement(None)], None, "1") is LeftOut.NOT_JUDGED
 
 
 @pytest.mark.parametrize(
@@ -97,16 +98,16 @@ def test_a_pair_without_a_final_is_left_out_even_when_a_blind_verdict_stands() -
 def test_people_exclude_a_pair_by_a_majority_that_names_no_creative(
     verdicts: tuple[HumanVerdict, ...], is_excluded: bool
 ) -> None:
-    decided = decide_labels(evidence(0.98), finals(*verdicts), None)
+    decided = decide_labels(evidence(0.98), finals(*verdicts), None, "1")
     assert (decided is LeftOut.EXCLUDED_BY_PEOPLE) == is_excluded
 
 
 def test_an_adjudication_settles_the_human_label_and_the_exclusion() -> None:
-    settled = decide_labels(None, finals("A", "B"), "B")
+    settled = decide_labels(None, finals("A", "B"), "B", "1")
     assert isinstance(settled, Labels)
     assert (settled.label, settled.adjudicated, settled.source) == ("B", "B", "human")
-    assert decide_labels(evidence(0.9), finals("A"), "broken") is LeftOut.EXCLUDED_BY_PEOPLE
-    assert isinstance(decide_labels(None, finals("cannot_tell"), "A"), Labels)
+    assert decide_labels(evidence(0.9), finals("A"), "broken", "1") is LeftOut.EXCLUDED_BY_PEOPLE
+    assert isinstance(decide_labels(None, finals("cannot_tell"), "A", "1"), Labels)
 
 
 def test_the_last_chain_that_answers_with_the_label_is_released() -> None:

@@ -178,7 +178,12 @@ def test_other_columns_are_noticed(released: "Studio", folder: Path) -> None:
         ({"label": "tie", "label_ctr": None}, "label is 'tie', not A or B"),
         ({"label": None, "label_ctr": None}, "label is None, not A or B"),
         ({"label_blind": "left"}, "label_blind is 'left', not A, B or null"),
-        ({"label": "B"}, "label is not the winner by click-through rate"),
+        ({"label": "B"}, "label is 'B', its source label_ctr is 'A'"),
+        ({"label_ctr": "B", "label": "B"}, "label_ctr is 'B' beside ctr_prob_a 0.9"),
+        ({"label_ctr": None, "label": "B", "label_final": "A"}, "label is 'B', its source"),
+        ({"label_ctr": None, "label_final": None}, "label has no source"),
+        ({"ctr_prob_a": None}, "label_ctr is 'A' beside ctr_prob_a None"),
+        ({"clicks_a": 10**9}, "clicks_a is 1000000000, over"),
         ({"label": "B", "label_ctr": "B"}, "the chain answers A, the label is B"),
         ({"protocol": "2"}, "protocol is '2', not '1'"),
         ({"image_a": None}, "image_a holds no image"),
@@ -202,6 +207,14 @@ def test_a_row_that_breaks_a_rule_is_named(
     doctor(folder, TRAIN, spoil)
     found = problems(released)
     assert any(each.startswith(f"{TRAIN}: pair {named[0]}: {problem}") for each in found), found
+
+
+def test_a_picture_paired_with_itself_is_named(released: "Studio", folder: Path) -> None:
+    def spoil(records: list[Record]) -> None:
+        records[0]["image_b"] = records[0]["image_a"]
+
+    doctor(folder, TRAIN, spoil)
+    assert any("image_a and image_b are the same picture" in p for p in problems(released))
 
 
 def test_a_release_stays_ok_when_the_rule_of_wording_grows(
