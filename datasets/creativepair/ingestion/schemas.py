@@ -19,12 +19,14 @@ from pydantic import (
 from creativepair.records import Id
 
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
-_WHOLE = re.compile(r"[+-]?\d+(\.0+)?")
+_WHOLE = re.compile(r"[+-]?\d+(\.0{1,2})?")
+# Half of Europe writes 200,000 so; and a program that prints three decimals writes 200 so.
+_AMBIGUOUS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 _TRUE, _FALSE = {"1", "true", "yes", "t", "y"}, {"0", "false", "no", "f", "n"}
 
 
 def _count(value: object) -> object:
-    """Read a whole number: 12, 12.0, "12", "1,234"; refuse everything else."""
+    """Read a whole number: 12, 12.0, "12", "12.0", "1,234"; refuse everything else."""
     if isinstance(value, bool):
         raise ValueError("is not a number")
     if isinstance(value, float):
@@ -32,11 +34,20 @@ def _count(value: object) -> object:
             raise ValueError("is not a whole number")
         return int(value)
     if isinstance(value, str):
+        if _AMBIGUOUS.fullmatch(value):
+            raise ValueError(_say_ambiguous(value))
         plain = value.replace(",", "") if _THOUSANDS.fullmatch(value) else value
         if not _WHOLE.fullmatch(plain):
             raise ValueError("is not a whole number")
         return int(plain.split(".")[0])
     return value
+
+
+def _say_ambiguous(text: str) -> str:
+    whole, _, fraction = text.partition(".")
+    decimal = whole if fraction == "000" else text
+    grouped = text.replace(".", ",")
+    return f"is ambiguous: {text} may mean {decimal} or {grouped}; write it without separators"
 
 
 def _text(value: object) -> object:

@@ -438,6 +438,26 @@ def test_a_bad_row_is_listed_and_the_good_ones_are_kept(
     assert row["reason"].startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("200.000", "is ambiguous: 200.000 may mean 200 or 200,000; write it without separators"),
+        ("1.234", "is ambiguous: 1.234 may mean 1.234 or 1,234; write it without separators"),
+        ("1.234.567", "is ambiguous: 1.234.567 may mean"),
+        ("1234.000", "is not a whole number"),
+        ("1,5", "is not a whole number"),
+    ],
+)
+def test_a_number_that_can_be_read_in_two_ways_is_not_guessed(
+    stocked: Desk, cell: str, reason: str
+) -> None:
+    report = stocked.log(f'i1,c1,"{cell}",7', "i1,c2,1000.00,7.0")
+    assert stocked.exposures() == {("c2", "", ""): (1000, 7)}
+    (reject,) = report.rejects
+    assert (reject.row, reject.column, reject.value) == (2, "impressions", cell)
+    assert reject.reason.startswith(reason)
+
+
 def test_typed_files_are_held_to_the_same_rules(stocked: Desk) -> None:
     rows: list[dict[str, Any]] = [
         {"creative_id": "c1", "impressions": 100.0, "clicks": 7},
