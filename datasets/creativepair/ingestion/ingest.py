@@ -85,8 +85,9 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
 
     Raises:
         InputError: when a file cannot be read at all; nothing is written then.
-        StateError: when known rows come with other content and `replace` is not set, or a log
-            was read before in another way; nothing of this reading is written then.
+        StateError: when known rows come with other content, or logs differ on what they both
+            count, and `replace` is not set; or when a log was read before in another way.
+            Nothing of this reading is written then.
     """
     now = datetime.now(UTC)
     tables, copies = _read_tables(request)
@@ -110,9 +111,10 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
     tally = ExposureTally(zone=zone, creative_ids=creative_ids)
     for table in tables["exposures"]:
         tally.add(table, readings[table.sha256].strata)
+    exposures = tally.merge(replace=request.replace)
     rejects += tally.rejects
     with store.write() as connection:
-        _write(connection, items, creatives, tally.exposures(), request.replace, now)
+        _write(connection, items, creatives, exposures, request.replace, now)
         kept = {sha256: r.after(known_logs.get(sha256)) for sha256, r in readings.items()}
         _remember_files(connection, tables, kept, now)
         if request.dry_run:  # conflicts with known rows only show in writing
@@ -123,7 +125,7 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
     return IngestReport(
         items=len(items),
         creatives=len(creatives),
-        exposures=len(tally.exposures()),
+        exposures=len(exposures),
         rejects=tuple(rejects),
         rejects_file=path,
         recognised=tuple(t.name for t in tables["exposures"] if t.sha256 in known_logs),

@@ -485,6 +485,77 @@ def test_one_row_in_two_files_counts_once(stocked: Desk) -> None:
     assert "repeats row 2 of" in report.rejects[0].reason
 
 
+def test_what_two_logs_both_count_is_counted_once_whatever_else_stands_there(
+    stocked: Desk,
+) -> None:
+    header = f"{COUNTS},day,spend"
+    names = [
+        stocked.write("a.csv", header, "i1,c1,100,7,2025-03-01,5", "i1,c2,90,3,2025-03-01,5"),
+        stocked.write("b.csv", header, "i1,c1,100,7,2025-03-01,6", "i1,c1,10,1,2025-03-02,6"),
+    ]
+    report = stocked.ingest(exposures=names, strata=())
+    assert stocked.exposures() == {
+        ("c1", "", "2025-03-01"): (100, 7),
+        ("c2", "", "2025-03-01"): (90, 3),
+        ("c1", "", "2025-03-02"): (10, 1),
+    }
+    assert [(r.file, r.row) for r in report.rejects] == [(names[1], 2)]
+    assert report.rejects[0].reason == f"repeats row 2 of {names[0]}"
+
+
+def test_logs_are_compared_by_what_each_counts_in_all(stocked: Desk) -> None:
+    header = f"{COUNTS},spend"
+    names = [
+        stocked.write("a.csv", header, "i1,c1,60,4,5", "i1,c1,40,3,6"),
+        stocked.write("b.csv", header, "i1,c1,50,2,5", "i1,c1,50,5,6"),
+    ]
+    assert len(stocked.ingest(exposures=names, strata=()).rejects) == 1
+    assert stocked.exposures() == {("c1", "", ""): (100, 7)}
+
+
+def test_logs_that_count_the_same_with_other_numbers_are_refused_whole_and_listed(
+    stocked: Desk,
+) -> None:
+    header, days = f"{COUNTS},day,spend", [f"2025-03-{day:02d}" for day in range(1, 26)]
+    names = [
+        stocked.write(f"{n}.csv", header, *(f"i1,c1,10{n},7,{day},{n}" for day in days))
+        for n in (0, 1)
+    ]
+    before = stocked.contents()
+    with pytest.raises(StateError, match="25 exposures stand in several logs") as caught:
+        stocked.ingest(exposures=names, strata=())
+    assert caught.value.message.count("7 of 100 in") == 20
+    assert f"i1/c1///2025-03-01: 7 of 100 in {names[0]}, 7 of 101 in" in caught.value.message
+    assert "--replace" in caught.value.hint
+    assert stocked.contents() == before
+    stocked.ingest(exposures=names, strata=(), replace=True)
+    assert set(stocked.exposures().values()) == {(101, 7)}
+
+
+def test_logs_that_give_one_count_to_two_experiments_are_refused(stocked: Desk) -> None:
+    header = f"{COUNTS},experiment_id"
+    names = [stocked.write(f"{e}.csv", header, f"i1,c1,9,1,{e}") for e in ("e1", "e2")]
+    with pytest.raises(StateError, match=r"1 of 9 of experiment 'e1' in .*'e2'"):
+        stocked.ingest(exposures=names)
+
+
+def test_event_logs_of_one_reading_add_up(stocked: Desk) -> None:
+    header = "item_id,creative_id,ts,clicked"
+    names = [
+        stocked.write(f"{hour}.csv", header, f"i1,c1,2025-03-01T{hour}:00Z,1", "")
+        for hour in (10, 11)
+    ]
+    assert stocked.ingest(exposures=names).rejects == ()
+    assert stocked.exposures() == {("c1", "", "2025-03-01"): (2, 2)}
+
+
+def test_an_event_log_and_a_counted_log_of_one_day_are_compared(stocked: Desk) -> None:
+    events = stocked.write("e.csv", "item_id,creative_id,ts,clicked", "i1,c1,2025-03-01,1")
+    counts = stocked.write("c.csv", f"{COUNTS},day", "i1,c1,1,0,2025-03-01")
+    with pytest.raises(StateError, match=r"1 of 1 in .*e.csv, 0 of 1 in .*c.csv"):
+        stocked.ingest(exposures=[events, counts])
+
+
 def test_counts_belong_to_one_experiment(stocked: Desk) -> None:
     header = f"{COUNTS},experiment_id,slot"
     report = stocked.log("i1,c1,9,1,e1,x", "i1,c1,9,1,e2,y", header=header, strata=())
