@@ -332,6 +332,51 @@ def test_rows_are_numbered_as_an_editor_shows_them(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('item_id,title\na,b\n"c,d\ne,f\n', 3),  # to the end of the file
+        ('item_id,title\na,b\n"c,d\ne,f\n"g",h\ni,j\n', 3),  # to the next quote
+        ('item_id,title\na,"b\nc,d\ne,"f"\ng,h\n', 2),
+        ('item_id,title\na,b\n"c,d\n","e",f\ng,h\n', 3),  # other fields, each closed
+        ('item_id,title\n"two\nlines","c\nd,e\n', 3),  # the cell before it is sound
+        ('item_id,title\n"say ""hi""","c\nd,e\n', 2),
+        ('item_id,title\na,"b', 2),
+        ('"item_id,title\na,b\n', 1),
+        ('item_id,title\na,b\n"' + "c,d\n" * 40_000 + '"', 3),  # over the largest cell
+    ],
+)
+def test_a_quote_that_is_not_closed_is_an_error_of_the_file(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"items.csv, line {line}: a cell starts with a quote"):
+        read_table(str(path), {}, ("item_id",))
+
+
+def test_a_log_that_ends_in_mid_row_loses_that_row_alone(stocked: Desk) -> None:
+    path = stocked.inputs / "log.csv"
+    path.write_text(f"{COUNTS}\ni1,c1,100,7\ni1,c2,9", encoding="utf-8")
+    report = stocked.ingest(exposures=[str(path)])
+    assert reasons(report) == [(3, "", "", "has 3 fields, the header 4")]
+    assert stocked.exposures() == {("c1", "", ""): (100, 7)}
+
+
+def test_a_parquet_time_that_no_calendar_has_rejects_its_row_alone(stocked: Desk) -> None:
+    path = stocked.inputs / "log.parquet"
+    micros = [1_740_787_200_000_000, 2**62, -(2**62)]
+    times = pa.array(micros, pa.timestamp("us", tz="UTC"))
+    same = ["i1"] * 3, ["c1"] * 3, [True] * 3
+    names = ["item_id", "creative_id", "clicked", "ts"]
+    pq.write_table(pa.table([*map(pa.array, same), times], names=names), path)
+    report = stocked.ingest(exposures=[str(path)])
+    assert [(r.row, r.reason) for r in report.rejects] == [
+        (row, "has a time in ts that is out of range") for row in (2, 3)
+    ]
+    assert stocked.exposures() == {("c1", "", "2025-03-01"): (1, 1)}
+
+
 def test_lines_that_are_no_json_objects_are_named(tmp_path: Path) -> None:
     path = tmp_path / "items.jsonl"
     lines = [
