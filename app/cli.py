@@ -63,9 +63,11 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a workspace."""
+    from creativepair.ingestion.schemas import find_zone
     from creativepair.store import create_store
     from creativepair.workspace import Settings, create_workspace
 
+    find_zone(timezone)  # an unknown one is refused before the folder is made
     root = path.expanduser().resolve()
     settings = Settings(name=name or root.name or "workspace", timezone=timezone)
     workspace = create_workspace(root, settings)

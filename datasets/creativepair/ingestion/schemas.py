@@ -4,7 +4,7 @@ import math
 import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BaseModel,
@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from creativepair.errors import InputError
 from creativepair.records import Id
 
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
@@ -87,7 +88,9 @@ class ItemRow(Row):
         parts = value.split("|") if isinstance(value, str) else value
         if not isinstance(parts, (list, tuple)):
             raise ValueError("is neither a list nor text split at |")
-        return tuple(text for part in parts if (text := str(part).strip()))
+        if any(isinstance(part, (bool, dict, list, tuple)) for part in parts):
+            raise ValueError("holds something that is no text")
+        return tuple(text for part in parts if part is not None and (text := str(part).strip()))
 
 
 class CreativeRow(Row):
@@ -144,6 +147,22 @@ NOT_STRATA = frozenset({*CountRow.model_fields, *EventRow.model_fields, "user_id
 """Columns of a log with a meaning of their own; every other one can be a stratum."""
 
 LogForm = Literal["counts", "events"]
+
+
+def find_zone(name: str | None) -> ZoneInfo | None:
+    """Return a time zone by its name; None has none.
+
+    Raises:
+        InputError: when there is no such zone.
+    """
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InputError(
+            f"unknown time zone {name!r}", hint="Use a name such as Europe/Berlin or UTC."
+        ) from error
 
 
 def utc_day(value: object, zone: ZoneInfo | None) -> str:

@@ -194,7 +194,7 @@ def test_an_unknown_time_zone_is_refused_before_anything_is_written(desk: Desk) 
     for zone in ("Mars/Olympus", "../etc"):
         with pytest.raises(InputError, match="unknown time zone"):
             desk.ingest(
-                items=[desk.write("items.csv", "item_id", "i1")],
+                items=[desk.write("items.csv", "item_id,title", "i1,Shoe")],
                 creatives=[desk.write("c.csv", "item_id,creative_id,image", "i1,c1,c1.png")],
                 timezone=zone,
             )
@@ -265,6 +265,39 @@ def test_columns_of_other_names_are_mapped(stocked: Desk) -> None:
 def test_a_column_mapped_onto_another_is_refused(stocked: Desk) -> None:
     with pytest.raises(InputError, match="column clicks stands there twice"):
         stocked.log("i1,c1,50,5,4", header=f"{COUNTS},taps", renames={"taps": "clicks"})
+
+
+def test_a_mapped_column_that_no_file_has_is_refused(stocked: Desk) -> None:
+    renames = {"sku": "item_id", "Datum": "day"}
+    with pytest.raises(InputError, match="no file has the column of --map day=Datum") as caught:
+        stocked.log("i1,c1,50,5", header="sku,creative_id,impressions,clicks", renames=renames)
+    assert "sku" in caught.value.hint
+    assert stocked.exposures() == {}
+
+
+def test_items_without_titles_are_refused_instead_of_wiping_the_known_ones(stocked: Desk) -> None:
+    name = stocked.write("names.csv", "item_id,name", "i1,Shoe")
+    with pytest.raises(InputError, match="lacks the column title; it has item_id, name") as caught:
+        stocked.ingest(items=[name])
+    assert "--map title=YOUR_COLUMN" in caught.value.hint
+    stocked.ingest(items=[name], renames={"name": "title"})
+    with stocked.store.read() as connection:
+        assert [i.title for i in catalogue.list_items(connection)] == ["Shoe"]
+
+
+def test_a_query_that_is_nothing_is_left_out_and_one_that_is_no_text_refused(desk: Desk) -> None:
+    rows = [["red shoe", None, 7, " "], ["a", {"b": 1}], "x|y"]
+    lines = [
+        json.dumps({"item_id": f"i{n}", "title": "Shoe", "queries": row})
+        for n, row in enumerate(rows)
+    ]
+    report = desk.ingest(items=[desk.write("items.jsonl", *lines)])
+    with desk.store.read() as connection:
+        found = {i.item_id: i.queries for i in catalogue.list_items(connection)}
+    assert found == {"i0": ("red shoe", "7"), "i2": ("x", "y")}
+    assert [(r.row, r.column, r.reason) for r in report.rejects] == [
+        (2, "queries", "holds something that is no text")
+    ]
 
 
 def test_a_glob_reads_every_file_once(stocked: Desk) -> None:
@@ -666,7 +699,7 @@ def test_a_bad_image_rejects_its_row_alone(desk: Desk, name: str, data: bytes, r
     (desk.inputs / name).write_bytes(data)
     (desk.inputs / "good.png").write_bytes(png())
     report = desk.ingest(
-        items=[desk.write("items.csv", "item_id", "i1")],
+        items=[desk.write("items.csv", "item_id,title", "i1,Shoe")],
         creatives=[
             desk.write("c.csv", "item_id,creative_id,image", f"i1,bad,{name}", "i1,good,good.png")
         ],
@@ -697,7 +730,7 @@ def test_an_image_reference_leads_nowhere_it_should_not(
     desk: Desk, reference: str, remote: bool, reason: str
 ) -> None:
     report = desk.ingest(
-        items=[desk.write("items.csv", "item_id", "i1")],
+        items=[desk.write("items.csv", "item_id,title", "i1,Shoe")],
         creatives=[desk.write("c.csv", "item_id,creative_id,image", f"i1,c1,{reference}")],
         allow_remote=remote,
     )
@@ -712,7 +745,7 @@ def test_an_image_folder_of_its_own_is_used(desk: Desk) -> None:
     folder.mkdir()
     (folder / "c1.png").write_bytes(png())
     request: dict[str, Any] = {
-        "items": [desk.write("items.csv", "item_id", "i1")],
+        "items": [desk.write("items.csv", "item_id,title", "i1,Shoe")],
         "creatives": [desk.write("c.csv", "item_id,creative_id,image", "i1,c1,c1.png")],
     }
     with pytest.raises(InputError, match="is not a folder"):
@@ -723,7 +756,7 @@ def test_an_image_folder_of_its_own_is_used(desk: Desk) -> None:
 def test_a_remote_table_has_no_image_folder(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     table = b"item_id,creative_id,image\ni1,c1,c1.png\n"
     monkeypatch.setattr(files, "fetch_bytes", lambda url: table)
-    items = [desk.write("items.csv", "item_id", "i1")]
+    items = [desk.write("items.csv", "item_id,title", "i1,Shoe")]
     url = "https://shop.example/creatives.csv?key=1"
     report = desk.ingest(items=items, creatives=[url], allow_remote=True)
     assert "no image folder was given" in report.rejects[0].reason
@@ -732,21 +765,16 @@ def test_a_remote_table_has_no_image_folder(desk: Desk, monkeypatch: pytest.Monk
     assert (report.creatives, report.rejects) == (1, ())
 
 
-def test_a_declared_twin_counts_only_where_it_is_known(stocked: Desk) -> None:
-    for name in ("c3", "c4"):
+def test_a_declared_twin_is_kept_whether_it_is_known_yet_or_not(stocked: Desk) -> None:
+    for name in ("c3", "c4", "c5"):
         (stocked.inputs / f"{name}.png").write_bytes(png(1))
+    header = "item_id,creative_id,image,aa_of"
     stocked.ingest(
-        creatives=[
-            stocked.write(
-                "more.csv",
-                "item_id,creative_id,image,aa_of",
-                "i1,c3,c3.png,c1",  # in the store from before
-                "i1,c4,c4.png,gone",
-            )
-        ]
+        creatives=[stocked.write("more.csv", header, "i1,c3,c3.png,c1", "i1,c4,c4.png,c5")]
     )
+    stocked.ingest(creatives=[stocked.write("late.csv", header, "i1,c5,c5.png,")])
     found = stocked.creatives()
-    assert (found["c3"].aa_of, found["c4"].aa_of) == ("c1", None)
+    assert (found["c3"].aa_of, found["c4"].aa_of) == ("c1", "c5")
     assert found["c3"].pixel_sha256 == found["c1"].pixel_sha256
 
 
@@ -857,7 +885,7 @@ def test_a_known_creative_with_another_image_is_refused_unless_replaced(stocked:
 def test_a_dry_run_reports_everything_and_writes_nothing(desk: Desk) -> None:
     (desk.inputs / "c1.png").write_bytes(png())
     request: dict[str, Any] = {
-        "items": [desk.write("items.csv", "item_id", "i1", "i1")],
+        "items": [desk.write("items.csv", "item_id,title", "i1,Shoe", "i1,Shoe")],
         "creatives": [desk.write("c.csv", "item_id,creative_id,image", "i1,c1,c1.png")],
         "exposures": [desk.write("log.csv", COUNTS, "i1,c1,10,1", "i1,c1,10,x")],
     }
