@@ -63,9 +63,11 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a workspace."""
+    from creativepair.ingestion.schemas import find_zone
     from creativepair.store import create_store
     from creativepair.workspace import MAX_NAME_CHARACTERS, Settings, create_workspace
 
+    find_zone(timezone)  # an unknown one is refused before the folder is made
     root = path.expanduser().resolve()
     if name and len(name) > MAX_NAME_CHARACTERS:
         raise typer.BadParameter(f"--name has over {MAX_NAME_CHARACTERS} characters")

@@ -300,7 +300,7 @@ def write_inputs(folder: Path, groups: Groups) -> int:
             twin = "" if first is package else first["package_row"]
             creatives.append((item_id, row, name, twin, package["headline"]))
             exposures.append((item_id, row, package["impressions"], package["clicks"], test))
-    write_csv(folder / "items.csv", ("item_id",), ((f"{t}-{p}",) for t, p in groups))
+    write_csv(folder / "items.csv", ("item_id", "title"), ((f"{t}-{p}", "") for t, p in groups))
     columns: tuple[str, ...] = ("item_id", "creative_id", "image", "aa_of", "text")
     write_csv(folder / "creatives.csv", columns, creatives)
     columns = ("item_id", "creative_id", "impressions", "clicks", "experiment_id")

@@ -1,4 +1,9 @@
-"""From rows of counted or event logs to exposures: one per (source, creative, stratum, period)."""
+"""From rows of counted or event logs to exposures: one per (source, creative, stratum, period).
+
+Within a counted log, rows of one key add up: they differ in a column that is no stratum. Across
+counted logs they are compared (`totals`). Events have no key of their own: the event logs of one
+reading, such as the hourly files of a day, add up, so no event may stand in two of them.
+"""
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -14,16 +19,10 @@ from creativepair.ingestion.schemas import (
     EventRow,
     stratum_of,
 )
+from creativepair.ingestion.totals import Key, Total, merge_totals, to_exposures
 from creativepair.records import Exposure
 
-Key = tuple[str, str, str, str, str]
-
-
-@dataclass(slots=True)
-class _Total:
-    impressions: int = 0
-    clicks: int = 0
-    experiment_id: str | None = None
+Totals = dict[Key, Total]
 
 
 @dataclass(slots=True)
@@ -37,7 +36,8 @@ class ExposureTally:
     zone: ZoneInfo | None
     creative_ids: AbstractSet[tuple[str, str]]
     rejects: list[Reject] = field(default_factory=list)
-    _totals: dict[Key, _Total] = field(default_factory=dict)
+    _logs: list[Totals] = field(default_factory=list)
+    _events: Totals | None = None
     _counted: dict[tuple[object, ...], tuple[RawRow, int, int]] = field(default_factory=dict)
 
     def add(self, table: Table, strata: tuple[str, ...]) -> None:
@@ -47,6 +47,7 @@ class ExposureTally:
             strata: columns that make the stratum; other columns of the log are summed over.
         """
         events = set(EVENT_COLUMNS) <= set(table.columns)
+        totals = self._totals_of_events() if events else self._totals_of_counts()
         for raw in table.rows:
             if raw.problem:
                 self.rejects.append(reject_row(raw, raw.problem))
@@ -63,28 +64,36 @@ class ExposureTally:
                     reject_row(raw, "is an unknown creative of its item", column="creative_id")
                 )
             elif isinstance(row, EventRow) or self._is_new(raw, row):
-                self._count(raw, row, stratum_of(raw.values, strata))
+                self._count(totals, raw, row, stratum_of(raw.values, strata))
 
-    def exposures(self) -> list[Exposure]:
-        """Return what was added up."""
-        return [
-            Exposure(
-                item_id=item_id,
-                creative_id=creative_id,
-                source=source,
-                stratum=stratum,
-                period=period,
-                impressions=total.impressions,
-                clicks=total.clicks,
-                experiment_id=total.experiment_id,
-            )
-            for (item_id, creative_id, source, stratum, period), total in self._totals.items()
-        ]
+    def merge(self, *, replace: bool) -> list[Exposure]:
+        """Return what was added up; keys that a later log repeats join the rejected rows.
 
-    def _count(self, raw: RawRow, row: CountRow | EventRow, stratum: str) -> None:
+        Args:
+            replace: let the later log win where logs differ on a key.
+
+        Raises:
+            StateError: when logs differ on a key and `replace` is not set.
+        """
+        totals, repeats = merge_totals(self._logs, replace=replace)
+        self.rejects += repeats
+        return to_exposures(totals)
+
+    def _totals_of_events(self) -> Totals:
+        if self._events is None:
+            self._events = {}
+            self._logs.append(self._events)
+        return self._events
+
+    def _totals_of_counts(self) -> Totals:
+        self._counted.clear()
+        self._logs.append({})
+        return self._logs[-1]
+
+    def _count(self, totals: Totals, raw: RawRow, row: CountRow | EventRow, stratum: str) -> None:
         period = row.ts if isinstance(row, EventRow) else row.day
         key = (row.item_id, row.creative_id, row.source, stratum, period)
-        total = self._totals.setdefault(key, _Total(experiment_id=row.experiment_id))
+        total = totals.setdefault(key, Total(raw, row.experiment_id))
         if total.experiment_id != row.experiment_id:
             reason = f"its counts belong to experiment {total.experiment_id!r} as well"
             self.rejects.append(reject_row(raw, reason, column="experiment_id"))
@@ -93,7 +102,7 @@ class ExposureTally:
         total.clicks += int(row.clicked) if isinstance(row, EventRow) else row.clicks
 
     def _is_new(self, raw: RawRow, row: CountRow) -> bool:
-        """Whether no earlier counted row has the same cells apart from its counts."""
+        """Whether no earlier row of the log has the same cells apart from its counts."""
         named = {k: v for k, v in raw.values.items() if k not in ("impressions", "clicks")}
         key = tuple(sorted((name, str(value)) for name, value in named.items()))
         first, impressions, clicks = self._counted.setdefault(
@@ -102,7 +111,10 @@ class ExposureTally:
         if first is raw:
             return True
         same = (impressions, clicks) == (row.impressions, row.clicks)
-        where = f"row {first.row}" + (f" of {first.file}" if first.file != raw.file else "")
-        reason = f"repeats {where}" if same else f"counts the same as {where} with other numbers"
+        reason = (
+            f"repeats row {first.row}"
+            if same
+            else f"counts the same as row {first.row} with other numbers"
+        )
         self.rejects.append(reject_row(raw, reason, column="creative_id"))
         return False

@@ -4,7 +4,6 @@ Forgiving where that is safe (byte order mark, semicolons, tabs), strict where i
 with too few or too many fields is a problem with its row number, never shifted values.
 """
 
-import csv
 import glob
 import gzip
 import hashlib
@@ -21,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from creativepair.errors import InputError
+from creativepair.ingestion.delimited import find_delimiter, read_records
 from creativepair.sources import fetch_bytes
 
-_DELIMITERS = ",;\t|"
 _FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 _FORMAT_HINT = "Give CSV, Parquet or JSONL, each also as .gz."
 
@@ -153,30 +152,18 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _read_csv(text: str, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
-    first = text.lstrip("\r\n").split("\n", 1)[0]
-    delimiter = max(_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns: tuple[str, ...] = ()
-    rows: list[RawRow] = []
-    while True:
-        row = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            rows.append(RawRow(name, row, {}, f"cannot be read as CSV: {error}"))
-            continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        if not columns:
-            columns = tuple(cell.strip() for cell in cells)
-        elif len(cells) != len(columns):
-            problem = f"has {len(cells)} fields, the header {len(columns)}"
-            rows.append(RawRow(name, row, {}, problem))
-        else:
-            named = zip(columns, (cell.strip() for cell in cells), strict=True)
-            rows.append(RawRow(name, row, {c: cell for c, cell in named if cell}))
+    delimiter = find_delimiter(text.lstrip("\r\n").split("\n", 1)[0])
+    records = read_records(io.StringIO(text, newline=""), delimiter, name)
+    header = next(records, None)
+    columns = tuple(cell.strip() for cell in header.cells) if header else ()
+    rows = [
+        RawRow(name, record.line, {}, record.problem)
+        if record.problem
+        else RawRow(
+            name, record.line, _without_empty(dict(zip(columns, record.cells, strict=True)))
+        )
+        for record in records
+    ]
     return columns, rows
 
 
@@ -204,14 +191,39 @@ def _read_jsonl(text: str, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
 def _read_parquet(data: bytes, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
     try:
         table = pq.read_table(io.BytesIO(data))
-        listed = table.to_pylist()
+        rows = _to_rows(table, name)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{name} is not a Parquet file: {error}", hint=_FORMAT_HINT) from error
-    rows = [
-        RawRow(name, number, _without_empty(values))
-        for number, values in enumerate(listed, start=1)
-    ]
     return tuple(table.column_names), rows
+
+
+def _to_rows(table: pa.Table, name: str) -> list[RawRow]:
+    """Return the rows of an Arrow table; one with a time outside the years 1 to 9999 is a problem.
+
+    Arrow's times reach further than Python's.
+    """
+    try:
+        listed = table.to_pylist()
+    except OverflowError:
+        pass
+    except ValueError as error:
+        if isinstance(error, (pa.ArrowException, UnicodeDecodeError)):
+            raise
+    else:
+        return [RawRow(name, n, _without_empty(values)) for n, values in enumerate(listed, start=1)]
+    return [_to_row(table.slice(n, 1), name, n + 1) for n in range(table.num_rows)]
+
+
+def _to_row(table: pa.Table, name: str, number: int) -> RawRow:
+    for column in table.column_names:
+        try:
+            table[column].to_pylist()
+        except (OverflowError, ValueError) as error:
+            if isinstance(error, (pa.ArrowException, UnicodeDecodeError)):
+                raise
+            return RawRow(name, number, {}, f"has a time in {column} that is out of range")
+    (values,) = table.to_pylist()
+    return RawRow(name, number, _without_empty(values))
 
 
 def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:

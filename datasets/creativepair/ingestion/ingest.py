@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 from sqlalchemy import Connection
@@ -25,6 +25,7 @@ from creativepair.ingestion.schemas import (
     CreativeRow,
     ItemRow,
     Row,
+    find_zone,
 )
 from creativepair.records import Creative, Exposure, Item
 from creativepair.sources import ImageSource
@@ -85,12 +86,13 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
 
     Raises:
         InputError: when a file cannot be read at all; nothing is written then.
-        StateError: when known rows come with other content and `replace` is not set, or a log
-            was read before in another way; nothing of this reading is written then.
+        StateError: when known rows come with other content, or logs differ on what they both
+            count, and `replace` is not set; or when a log was read before in another way.
+            Nothing of this reading is written then.
     """
     now = datetime.now(UTC)
     tables, copies = _read_tables(request)
-    zone = _zone(request.timezone or workspace.settings.timezone)
+    zone = find_zone(request.timezone or workspace.settings.timezone)
     readings = _readings(tables["exposures"], request.strata, zone)
     rejects: list[Reject] = []
     items = _items(tables["items"], rejects)
@@ -106,13 +108,13 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
     item_ids = known_items | {item.item_id for item in items}
     creatives = _creatives(workspace, tables["creatives"], request, item_ids, rejects)
     creative_ids = known_creatives | {(c.item_id, c.creative_id) for c in creatives}
-    creatives = [_with_known_twin(creative, creative_ids) for creative in creatives]
     tally = ExposureTally(zone=zone, creative_ids=creative_ids)
     for table in tables["exposures"]:
         tally.add(table, readings[table.sha256].strata)
+    exposures = tally.merge(replace=request.replace)
     rejects += tally.rejects
     with store.write() as connection:
-        _write(connection, items, creatives, tally.exposures(), request.replace, now)
+        _write(connection, items, creatives, exposures, request.replace, now)
         kept = {sha256: r.after(known_logs.get(sha256)) for sha256, r in readings.items()}
         _remember_files(connection, tables, kept, now)
         if request.dry_run:  # conflicts with known rows only show in writing
@@ -123,7 +125,7 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
     return IngestReport(
         items=len(items),
         creatives=len(creatives),
-        exposures=len(tally.exposures()),
+        exposures=len(exposures),
         rejects=tuple(rejects),
         rejects_file=path,
         recognised=tuple(t.name for t in tables["exposures"] if t.sha256 in known_logs),
@@ -155,11 +157,22 @@ def _read_tables(request: IngestRequest) -> tuple[dict[str, list[Table]], list[s
                 hint=f"Name yours: --map {missing[0]}=YOUR_COLUMN; event logs have ts, clicked.",
             )
     tables = {
-        "items": read(request.items, ("item_id",)),
+        "items": read(request.items, ("item_id", "title")),
         "creatives": read(request.creatives, ("item_id", "creative_id", "image")),
         "exposures": logs,
     }
+    _refuse_idle_renames(request.renames, [t for found in tables.values() for t in found])
     return tables, copies
+
+
+def _refuse_idle_renames(renames: Mapping[str, str], tables: Sequence[Table]) -> None:
+    there = {c for table in tables for c in (*table.columns, *table.renames)}
+    idle = [f"{new}={old}" for old, new in renames.items() if old not in there]
+    if tables and idle:
+        raise InputError(
+            f"no file has the column of --map {', '.join(idle)}",
+            hint=f"The files have {', '.join(sorted(there))}.",
+        )
 
 
 def _write(
@@ -252,13 +265,6 @@ def _creatives(
     return found
 
 
-def _with_known_twin(creative: Creative, ids: set[tuple[str, str]]) -> Creative:
-    """Drop a declared twin that is not there: an A/A pair needs both."""
-    if creative.aa_of is None or (creative.item_id, creative.aa_of) in ids:
-        return creative
-    return creative.model_copy(update={"aa_of": None})
-
-
 def _creative(
     workspace: Workspace, row: CreativeRow, source: ImageSource, *, store: bool
 ) -> Creative:
@@ -286,17 +292,6 @@ def _creative(
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _zone(name: str | None) -> ZoneInfo | None:
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise InputError(
-            f"unknown time zone {name!r}", hint="Use a name such as Europe/Berlin or UTC."
-        ) from error
 
 
 def _readings(

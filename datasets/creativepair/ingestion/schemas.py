@@ -4,7 +4,7 @@ import math
 import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     BaseModel,
@@ -16,15 +16,18 @@ from pydantic import (
     model_validator,
 )
 
+from creativepair.errors import InputError
 from creativepair.records import Id
 
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
-_WHOLE = re.compile(r"[+-]?\d+(\.0+)?")
+_WHOLE = re.compile(r"[+-]?\d+(\.0{1,2})?")
+# Half of Europe writes 200,000 so; and a program that prints three decimals writes 200 so.
+_AMBIGUOUS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 _TRUE, _FALSE = {"1", "true", "yes", "t", "y"}, {"0", "false", "no", "f", "n"}
 
 
 def _count(value: object) -> object:
-    """Read a whole number: 12, 12.0, "12", "1,234"; refuse everything else."""
+    """Read a whole number: 12, 12.0, "12", "12.0", "1,234"; refuse everything else."""
     if isinstance(value, bool):
         raise ValueError("is not a number")
     if isinstance(value, float):
@@ -32,11 +35,20 @@ def _count(value: object) -> object:
             raise ValueError("is not a whole number")
         return int(value)
     if isinstance(value, str):
+        if _AMBIGUOUS.fullmatch(value):
+            raise ValueError(_say_ambiguous(value))
         plain = value.replace(",", "") if _THOUSANDS.fullmatch(value) else value
         if not _WHOLE.fullmatch(plain):
             raise ValueError("is not a whole number")
         return int(plain.split(".")[0])
     return value
+
+
+def _say_ambiguous(text: str) -> str:
+    whole, _, fraction = text.partition(".")
+    decimal = whole if fraction == "000" else text
+    grouped = text.replace(".", ",")
+    return f"is ambiguous: {text} may mean {decimal} or {grouped}; write it without separators"
 
 
 def _text(value: object) -> object:
@@ -76,7 +88,9 @@ class ItemRow(Row):
         parts = value.split("|") if isinstance(value, str) else value
         if not isinstance(parts, (list, tuple)):
             raise ValueError("is neither a list nor text split at |")
-        return tuple(text for part in parts if (text := str(part).strip()))
+        if any(isinstance(part, (bool, dict, list, tuple)) for part in parts):
+            raise ValueError("holds something that is no text")
+        return tuple(text for part in parts if part is not None and (text := str(part).strip()))
 
 
 class CreativeRow(Row):
@@ -133,6 +147,22 @@ NOT_STRATA = frozenset({*CountRow.model_fields, *EventRow.model_fields, "user_id
 """Columns of a log with a meaning of their own; every other one can be a stratum."""
 
 LogForm = Literal["counts", "events"]
+
+
+def find_zone(name: str | None) -> ZoneInfo | None:
+    """Return a time zone by its name; None has none.
+
+    Raises:
+        InputError: when there is no such zone.
+    """
+    if name is None:
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InputError(
+            f"unknown time zone {name!r}", hint="Use a name such as Europe/Berlin or UTC."
+        ) from error
 
 
 def utc_day(value: object, zone: ZoneInfo | None) -> str:

@@ -181,6 +181,7 @@ def test_an_error_shows_its_traceback_only_when_asked(run: Run) -> None:
         (["release", "verify", "../.."], "there is no release '../..'"),
         (["release", "build", "0.1.0"], ""),  # nothing is judged yet
         (["init", "."], "already is a workspace"),
+        (["init", "other", "--timezone", "Mars/Olympus"], "unknown time zone 'Mars/Olympus'"),
     ],
 )
 def test_an_error_of_data_or_state_names_it_and_exits_with_1(
@@ -209,6 +210,8 @@ def test_init_makes_a_workspace_once(run: Run, tmp_path: Path) -> None:
     assert tree(tmp_path / "work") == before
     status = run("status", "--workspace", "work")
     assert status.out.startswith('A "quoted" name\n')
+    run("init", "other", "--timezone", "Mars/Olympus")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_workspace_is_found_upward_by_name_and_by_the_environment(

@@ -194,7 +194,7 @@ def test_an_unknown_time_zone_is_refused_before_anything_is_written(desk: Desk) 
     for zone in ("Mars/Olympus", "../etc"):
         with pytest.raises(InputError, match="unknown time zone"):
             desk.ingest(
-                items=[desk.write("items.csv", "item_id", "i1")],
+                items=[desk.write("items.csv", "item_id,title", "i1,Shoe")],
                 creatives=[desk.write("c.csv", "item_id,creative_id,image", "i1,c1,c1.png")],
                 timezone=zone,
             )
@@ -267,6 +267,39 @@ def test_a_column_mapped_onto_another_is_refused(stocked: Desk) -> None:
         stocked.log("i1,c1,50,5,4", header=f"{COUNTS},taps", renames={"taps": "clicks"})
 
 
+def test_a_mapped_column_that_no_file_has_is_refused(stocked: Desk) -> None:
+    renames = {"sku": "item_id", "Datum": "day"}
+    with pytest.raises(InputError, match="no file has the column of --map day=Datum") as caught:
+        stocked.log("i1,c1,50,5", header="sku,creative_id,impressions,clicks", renames=renames)
+    assert "sku" in caught.value.hint
+    assert stocked.exposures() == {}
+
+
+def test_items_without_titles_are_refused_instead_of_wiping_the_known_ones(stocked: Desk) -> None:
+    name = stocked.write("names.csv", "item_id,name", "i1,Shoe")
+    with pytest.raises(InputError, match="lacks the column title; it has item_id, name") as caught:
+        stocked.ingest(items=[name])
+    assert "--map title=YOUR_COLUMN" in caught.value.hint
+    stocked.ingest(items=[name], renames={"name": "title"})
+    with stocked.store.read() as connection:
+        assert [i.title for i in catalogue.list_items(connection)] == ["Shoe"]
+
+
+def test_a_query_that_is_nothing_is_left_out_and_one_that_is_no_text_refused(desk: Desk) -> None:
+    rows = [["red shoe", None, 7, " "], ["a", {"b": 1}], "x|y"]
+    lines = [
+        json.dumps({"item_id": f"i{n}", "title": "Shoe", "queries": row})
+        for n, row in enumerate(rows)
+    ]
+    report = desk.ingest(items=[desk.write("items.jsonl", *lines)])
+    with desk.store.read() as connection:
+        found = {i.item_id: i.queries for i in catalogue.list_items(connection)}
+    assert found == {"i0": ("red shoe", "7"), "i2": ("x", "y")}
+    assert [(r.row, r.column, r.reason) for r in report.rejects] == [
+        (2, "queries", "holds something that is no text")
+    ]
+
+
 def test_a_glob_reads_every_file_once(stocked: Desk) -> None:
     first = stocked.write("day-1.csv", f"{COUNTS},day", "i1,c1,10,1,2025-03-01")
     stocked.write("day-2.csv", f"{COUNTS},day", "i1,c1,20,2,2025-03-02")
@@ -330,6 +363,51 @@ def test_rows_are_numbered_as_an_editor_shows_them(tmp_path: Path) -> None:
         (7, None, "cannot be read as CSV: ',' expected after '\"'"),
         (8, "f", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('item_id,title\na,b\n"c,d\ne,f\n', 3),  # to the end of the file
+        ('item_id,title\na,b\n"c,d\ne,f\n"g",h\ni,j\n', 3),  # to the next quote
+        ('item_id,title\na,"b\nc,d\ne,"f"\ng,h\n', 2),
+        ('item_id,title\na,b\n"c,d\n","e",f\ng,h\n', 3),  # other fields, each closed
+        ('item_id,title\n"two\nlines","c\nd,e\n', 3),  # the cell before it is sound
+        ('item_id,title\n"say ""hi""","c\nd,e\n', 2),
+        ('item_id,title\na,"b', 2),
+        ('"item_id,title\na,b\n', 1),
+        ('item_id,title\na,b\n"' + "c,d\n" * 40_000 + '"', 3),  # over the largest cell
+    ],
+)
+def test_a_quote_that_is_not_closed_is_an_error_of_the_file(
+    tmp_path: Path, text: str, line: int
+) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=rf"items.csv, line {line}: a cell starts with a quote"):
+        read_table(str(path), {}, ("item_id",))
+
+
+def test_a_log_that_ends_in_mid_row_loses_that_row_alone(stocked: Desk) -> None:
+    path = stocked.inputs / "log.csv"
+    path.write_text(f"{COUNTS}\ni1,c1,100,7\ni1,c2,9", encoding="utf-8")
+    report = stocked.ingest(exposures=[str(path)])
+    assert reasons(report) == [(3, "", "", "has 3 fields, the header 4")]
+    assert stocked.exposures() == {("c1", "", ""): (100, 7)}
+
+
+def test_a_parquet_time_that_no_calendar_has_rejects_its_row_alone(stocked: Desk) -> None:
+    path = stocked.inputs / "log.parquet"
+    micros = [1_740_787_200_000_000, 2**62, -(2**62)]
+    times = pa.array(micros, pa.timestamp("us", tz="UTC"))
+    same = ["i1"] * 3, ["c1"] * 3, [True] * 3
+    names = ["item_id", "creative_id", "clicked", "ts"]
+    pq.write_table(pa.table([*map(pa.array, same), times], names=names), path)
+    report = stocked.ingest(exposures=[str(path)])
+    assert [(r.row, r.reason) for r in report.rejects] == [
+        (row, "has a time in ts that is out of range") for row in (2, 3)
+    ]
+    assert stocked.exposures() == {("c1", "", "2025-03-01"): (1, 1)}
 
 
 def test_lines_that_are_no_json_objects_are_named(tmp_path: Path) -> None:
@@ -438,6 +516,26 @@ def test_a_bad_row_is_listed_and_the_good_ones_are_kept(
     assert row["reason"].startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("200.000", "is ambiguous: 200.000 may mean 200 or 200,000; write it without separators"),
+        ("1.234", "is ambiguous: 1.234 may mean 1.234 or 1,234; write it without separators"),
+        ("1.234.567", "is ambiguous: 1.234.567 may mean"),
+        ("1234.000", "is not a whole number"),
+        ("1,5", "is not a whole number"),
+    ],
+)
+def test_a_number_that_can_be_read_in_two_ways_is_not_guessed(
+    stocked: Desk, cell: str, reason: str
+) -> None:
+    report = stocked.log(f'i1,c1,"{cell}",7', "i1,c2,1000.00,7.0")
+    assert stocked.exposures() == {("c2", "", ""): (1000, 7)}
+    (reject,) = report.rejects
+    assert (reject.row, reject.column, reject.value) == (2, "impressions", cell)
+    assert reject.reason.startswith(reason)
+
+
 def test_typed_files_are_held_to_the_same_rules(stocked: Desk) -> None:
     rows: list[dict[str, Any]] = [
         {"creative_id": "c1", "impressions": 100.0, "clicks": 7},
@@ -463,6 +561,77 @@ def test_one_row_in_two_files_counts_once(stocked: Desk) -> None:
     report = stocked.ingest(exposures=names)
     assert stocked.exposures() == {("c1", "", ""): (100, 7)}
     assert "repeats row 2 of" in report.rejects[0].reason
+
+
+def test_what_two_logs_both_count_is_counted_once_whatever_else_stands_there(
+    stocked: Desk,
+) -> None:
+    header = f"{COUNTS},day,spend"
+    names = [
+        stocked.write("a.csv", header, "i1,c1,100,7,2025-03-01,5", "i1,c2,90,3,2025-03-01,5"),
+        stocked.write("b.csv", header, "i1,c1,100,7,2025-03-01,6", "i1,c1,10,1,2025-03-02,6"),
+    ]
+    report = stocked.ingest(exposures=names, strata=())
+    assert stocked.exposures() == {
+        ("c1", "", "2025-03-01"): (100, 7),
+        ("c2", "", "2025-03-01"): (90, 3),
+        ("c1", "", "2025-03-02"): (10, 1),
+    }
+    assert [(r.file, r.row) for r in report.rejects] == [(names[1], 2)]
+    assert report.rejects[0].reason == f"repeats row 2 of {names[0]}"
+
+
+def test_logs_are_compared_by_what_each_counts_in_all(stocked: Desk) -> None:
+    header = f"{COUNTS},spend"
+    names = [
+        stocked.write("a.csv", header, "i1,c1,60,4,5", "i1,c1,40,3,6"),
+        stocked.write("b.csv", header, "i1,c1,50,2,5", "i1,c1,50,5,6"),
+    ]
+    assert len(stocked.ingest(exposures=names, strata=()).rejects) == 1
+    assert stocked.exposures() == {("c1", "", ""): (100, 7)}
+
+
+def test_logs_that_count_the_same_with_other_numbers_are_refused_whole_and_listed(
+    stocked: Desk,
+) -> None:
+    header, days = f"{COUNTS},day,spend", [f"2025-03-{day:02d}" for day in range(1, 26)]
+    names = [
+        stocked.write(f"{n}.csv", header, *(f"i1,c1,10{n},7,{day},{n}" for day in days))
+        for n in (0, 1)
+    ]
+    before = stocked.contents()
+    with pytest.raises(StateError, match="25 exposures stand in several logs") as caught:
+        stocked.ingest(exposures=names, strata=())
+    assert caught.value.message.count("7 of 100 in") == 20
+    assert f"i1/c1///2025-03-01: 7 of 100 in {names[0]}, 7 of 101 in" in caught.value.message
+    assert "--replace" in caught.value.hint
+    assert stocked.contents() == before
+    stocked.ingest(exposures=names, strata=(), replace=True)
+    assert set(stocked.exposures().values()) == {(101, 7)}
+
+
+def test_logs_that_give_one_count_to_two_experiments_are_refused(stocked: Desk) -> None:
+    header = f"{COUNTS},experiment_id"
+    names = [stocked.write(f"{e}.csv", header, f"i1,c1,9,1,{e}") for e in ("e1", "e2")]
+    with pytest.raises(StateError, match=r"1 of 9 of experiment 'e1' in .*'e2'"):
+        stocked.ingest(exposures=names)
+
+
+def test_event_logs_of_one_reading_add_up(stocked: Desk) -> None:
+    header = "item_id,creative_id,ts,clicked"
+    names = [
+        stocked.write(f"{hour}.csv", header, f"i1,c1,2025-03-01T{hour}:00Z,1", "")
+        for hour in (10, 11)
+    ]
+    assert stocked.ingest(exposures=names).rejects == ()
+    assert stocked.exposures() == {("c1", "", "2025-03-01"): (2, 2)}
+
+
+def test_an_event_log_and_a_counted_log_of_one_day_are_compared(stocked: Desk) -> None:
+    events = stocked.write("e.csv", "item_id,creative_id,ts,clicked", "i1,c1,2025-03-01,1")
+    counts = stocked.write("c.csv", f"{COUNTS},day", "i1,c1,1,0,2025-03-01")
+    with pytest.raises(StateError, match=r"1 of 1 in .*e.csv, 0 of 1 in .*c.csv"):
+        stocked.ingest(exposures=[events, counts])
 
 
 def test_counts_belong_to_one_experiment(stocked: Desk) -> None:
@@ -530,7 +699,7 @@ def test_a_bad_image_rejects_its_row_alone(desk: Desk, name: str, data: bytes, r
     (desk.inputs / name).write_bytes(data)
     (desk.inputs / "good.png").write_bytes(png())
     report = desk.ingest(
-        items=[desk.write("items.csv", "item_id", "i1")],
+        items=[desk.write("items.csv", "item_id,title", "i1,Shoe")],
         creatives=[
             desk.write("c.csv", "item_id,creative_id,image", f"i1,bad,{name}", "i1,good,good.png")
         ],
@@ -561,7 +730,7 @@ def test_an_image_reference_leads_nowhere_it_should_not(
     desk: Desk, reference: str, remote: bool, reason: str
 ) -> None:
     report = desk.ingest(
-        items=[desk.write("items.csv", "item_id", "i1")],
+        items=[desk.write("items.csv", "item_id,title", "i1,Shoe")],
         creatives=[desk.write("c.csv", "item_id,creative_id,image", f"i1,c1,{reference}")],
         allow_remote=remote,
     )
@@ -576,7 +745,7 @@ def test_an_image_folder_of_its_own_is_used(desk: Desk) -> None:
     folder.mkdir()
     (folder / "c1.png").write_bytes(png())
     request: dict[str, Any] = {
-        "items": [desk.write("items.csv", "item_id", "i1")],
+        "items": [desk.write("items.csv", "item_id,title", "i1,Shoe")],
         "creatives": [desk.write("c.csv", "item_id,creative_id,image", "i1,c1,c1.png")],
     }
     with pytest.raises(InputError, match="is not a folder"):
@@ -587,7 +756,7 @@ def test_an_image_folder_of_its_own_is_used(desk: Desk) -> None:
 def test_a_remote_table_has_no_image_folder(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     table = b"item_id,creative_id,image\ni1,c1,c1.png\n"
     monkeypatch.setattr(files, "fetch_bytes", lambda url: table)
-    items = [desk.write("items.csv", "item_id", "i1")]
+    items = [desk.write("items.csv", "item_id,title", "i1,Shoe")]
     url = "https://shop.example/creatives.csv?key=1"
     report = desk.ingest(items=items, creatives=[url], allow_remote=True)
     assert "no image folder was given" in report.rejects[0].reason
@@ -596,21 +765,16 @@ def test_a_remote_table_has_no_image_folder(desk: Desk, monkeypatch: pytest.Monk
     assert (report.creatives, report.rejects) == (1, ())
 
 
-def test_a_declared_twin_counts_only_where_it_is_known(stocked: Desk) -> None:
-    for name in ("c3", "c4"):
+def test_a_declared_twin_is_kept_whether_it_is_known_yet_or_not(stocked: Desk) -> None:
+    for name in ("c3", "c4", "c5"):
         (stocked.inputs / f"{name}.png").write_bytes(png(1))
+    header = "item_id,creative_id,image,aa_of"
     stocked.ingest(
-        creatives=[
-            stocked.write(
-                "more.csv",
-                "item_id,creative_id,image,aa_of",
-                "i1,c3,c3.png,c1",  # in the store from before
-                "i1,c4,c4.png,gone",
-            )
-        ]
+        creatives=[stocked.write("more.csv", header, "i1,c3,c3.png,c1", "i1,c4,c4.png,c5")]
     )
+    stocked.ingest(creatives=[stocked.write("late.csv", header, "i1,c5,c5.png,")])
     found = stocked.creatives()
-    assert (found["c3"].aa_of, found["c4"].aa_of) == ("c1", None)
+    assert (found["c3"].aa_of, found["c4"].aa_of) == ("c1", "c5")
     assert found["c3"].pixel_sha256 == found["c1"].pixel_sha256
 
 
@@ -721,7 +885,7 @@ def test_a_known_creative_with_another_image_is_refused_unless_replaced(stocked:
 def test_a_dry_run_reports_everything_and_writes_nothing(desk: Desk) -> None:
     (desk.inputs / "c1.png").write_bytes(png())
     request: dict[str, Any] = {
-        "items": [desk.write("items.csv", "item_id", "i1", "i1")],
+        "items": [desk.write("items.csv", "item_id,title", "i1,Shoe", "i1,Shoe")],
         "creatives": [desk.write("c.csv", "item_id,creative_id,image", "i1,c1,c1.png")],
         "exposures": [desk.write("log.csv", COUNTS, "i1,c1,10,1", "i1,c1,10,x")],
     }
