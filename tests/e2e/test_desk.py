@@ -186,6 +186,58 @@ def test_slow_older_words_never_land_on_newer_ones(
     assert page.evaluate("window.most") == 1
 
 
+def test_words_cannot_change_while_a_decision_is_on_its_way(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    page = open_desk(context, desk)
+    give_blind(page, drafted_key(desk))
+    page.route("**/desk/final", lambda route: route.abort())
+    page.keyboard.press("Enter")
+    page.get_by_text("Not stored yet: trying again").wait_for()
+    box = page.get_by_label("Rationale: Identical")
+    drafted = box.input_value()
+    page.keyboard.press("e")
+    page.keyboard.type("too late")
+    assert box.input_value() == drafted
+    page.unroute("**/desk/final")
+    expect(page.get_by_text("1 done · 7 to go")).to_be_visible()
+    [final] = desk.events(Step.FINAL)
+    assert final.chain_status is ChainStatus.APPROVED
+
+
+def test_an_autosave_without_an_answer_holds_no_decision_up(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    page = open_desk(context, desk)
+    give_blind(page, drafted_key(desk))
+    page.route("**/desk/autosave", lambda _route: None)  # never answered
+    page.keyboard.press("e")
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("calmer")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 done · 7 to go")).to_be_visible(timeout=5_000)
+    [final] = desk.events(Step.FINAL)
+    assert final.chain is not None
+    finding = final.chain.finding("identical")
+    assert finding is not None
+    assert finding.rationale == "calmer"  # the decision carries the words itself
+
+
+def test_words_typed_in_a_tab_whose_pair_was_finished_in_another_are_not_called_saved(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    first = open_desk(context, desk)
+    give_blind(first, drafted_key(desk))
+    second = open_desk(context, desk)
+    first.keyboard.press("Enter")
+    expect(first.get_by_text("1 done · 7 to go")).to_be_visible()
+    second.keyboard.press("e")
+    second.keyboard.type("late words")
+    expect(second.get_by_role("alert")).to_contain_text("these words were not kept")
+    expect(second.get_by_text("Not saved", exact=True)).to_be_visible()
+
+
 def test_a_double_press_decides_once(context: BrowserContext, desk: DeskServer) -> None:
     page = open_desk(context, desk)
     key = drafted_key(desk)

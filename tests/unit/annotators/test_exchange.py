@@ -199,6 +199,24 @@ def test_a_bad_cell_is_rejected_by_row_and_column(desk: "Desk", column: str, val
     assert len(desk.judgements()) == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"arm": "blind_only"}, "nothing was revealed"),
+        ({"blind": "cannot_tell", "reason": "too alike"}, "nothing was revealed"),
+        ({"blind": "cannot_tell", "final": "cannot_tell"}, "cannot_tell needs a reason"),
+        ({"decided_at": "2025-03-01T11:59:59Z"}, "was decided before it was shown"),
+        ({"decided_at": "2199-01-01T00:00:00Z"}, "was decided in the future"),
+    ],
+)
+def test_a_judgement_that_nobody_can_have_given_is_rejected(
+    desk: "Desk", change: Row, reason: str
+) -> None:
+    report = import_(desk, [row_of(desk, **change)])
+    assert report.imported == 0
+    assert reason in report.rejects[0].reason
+
+
 def test_a_line_that_is_no_row_is_rejected_for_that_reason(desk: "Desk", tmp_path: Path) -> None:
     row = row_of(desk)
     text = ",".join(row) + "\n" + ",".join(row.values()) + "\n" + "just,two\n"

@@ -181,6 +181,7 @@ def test_an_error_shows_its_traceback_only_when_asked(run: Run) -> None:
         (["release", "verify", "../.."], "there is no release '../..'"),
         (["release", "build", "0.1.0"], ""),  # nothing is judged yet
         (["init", "."], "already is a workspace"),
+        (["init", "truth.csv/inside"], "cannot be made"),
         (["init", "other", "--timezone", "Mars/Olympus"], "unknown time zone 'Mars/Olympus'"),
     ],
 )
@@ -212,6 +213,26 @@ def test_init_makes_a_workspace_once(run: Run, tmp_path: Path) -> None:
     assert status.out.startswith('A "quoted" name\n')
     run("init", "other", "--timezone", "Mars/Olympus")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_name_that_is_too_long_is_refused_in_words(run: Run, tmp_path: Path) -> None:
+    answer = run("init", "work", "--name", "x" * 201)
+    assert answer.exit_code == 2
+    assert "over 200 characters" in answer.err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["garbage", "nosuchbase://h/d", "postgresql+nodriver://u:secret@h/d"]
+)
+def test_an_address_of_a_store_that_cannot_be_used_is_refused_without_its_password(
+    run: Run, demo_root: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("CREATIVEPAIR_DATABASE_URL", url)
+    answer = run("status", "--workspace", str(demo_root))
+    assert answer.exit_code == 1
+    assert "Error: the store's address cannot be used" in answer.err
+    assert "secret" not in answer.err
 
 
 def test_a_workspace_is_found_upward_by_name_and_by_the_environment(

@@ -7,6 +7,7 @@ import pytest
 from annotators.consensus import majority
 from annotators.state import to_judgements
 from app.bootstrap import Studio, open_studio, serve_studio, served_studio
+from app.commands import demo
 from app.commands.build_pairs import build_workspace_pairs
 from app.commands.demo import make_demo
 from app.commands.draft import draft_pairs, make_drafter
@@ -43,6 +44,13 @@ def test_a_demo_holds_as_many_pairs_as_asked_each_with_evidence_and_a_draft(
     found = candidates(open_studio(demo_root))
     assert len(found) == 8
     assert all(known.evidence and known.draft for known in found)
+
+
+@pytest.mark.parametrize(("num_pairs", "seed"), [(1, 2), (8, 0), (9, 0), (13, 2), (20, 0)])
+def test_a_demo_of_any_size_finds_its_products(num_pairs: int, seed: int) -> None:
+    products = demo._choose_products(num_pairs, seed)
+    counts = [demo._count_candidates(p, PairSettings(seed=seed)) for p in products]
+    assert sum(counts) == num_pairs
 
 
 def test_a_demo_writes_the_planted_truth_of_every_creative(demo_root: Path) -> None:

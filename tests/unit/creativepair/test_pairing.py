@@ -254,6 +254,22 @@ def test_the_cap_draws_by_seed_and_not_by_gap() -> None:
     assert largest not in kept
 
 
+def test_judged_pairs_keep_their_place_under_the_cap() -> None:
+    creatives = [make_creative(f"c{k}") for k in range(8)]
+    exposures = [expose(f"c{k}", (20_000, 100 * 2**k)) for k in range(8)]
+    for number in range(28):
+        judged = build(creatives, exposures).pairs[number].pair_id
+        found = build_pairs(
+            creatives,
+            exposures,
+            PairSettings(per_item=1),
+            version=1,
+            rgb_difference=far_apart,
+            judged={judged},
+        )
+        assert [p.pair_id for p in found.pairs if p.reject_reason is None] == [judged]
+
+
 def test_without_logs_only_images_and_the_cap_decide() -> None:
     creatives = [make_creative(f"c{k}") for k in range(4)]
     creatives.append(make_creative("copy", aa_of="c0"))
