@@ -1,0 +1,117 @@
+"""Noise and spread: planted values come back, little data leans on the default."""
+
+import numpy as np
+import pytest
+
+from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
+from creativepair.noise import ENOUGH_PAIRS, fit_noise, fit_tau
+
+PLANTED = [NoiseModel(1.17, 0.11), NoiseModel(1.0, 0.0), NoiseModel(2.0, 0.3), NoiseModel(0.9, 0.5)]
+
+
+def draw_variances(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Variances of log ratios from 10 to 1,000 clicks a side: v is about 2 / clicks."""
+    return 2 / np.exp(rng.uniform(np.log(10), np.log(1000), size))
+
+
+def draw_aa_pairs(noise: NoiseModel, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    v = draw_variances(rng, size)
+    return rng.normal(0, np.sqrt(noise.widen(v))), v
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_planted_noise_comes_back(planted: NoiseModel) -> None:
+    log_ratio, v = draw_aa_pairs(planted, 20_000, seed=1)
+    found = fit_noise(log_ratio, v, np.arange(20_000), num_resamples=0)
+    assert found.noise.phi == pytest.approx(planted.phi, abs=0.04)
+    assert found.noise.omega == pytest.approx(planted.omega, abs=0.03)
+    assert (found.num_pairs, found.phi_interval) == (20_000, None)
+
+
+@pytest.mark.slow
+def test_intervals_hold_the_planted_noise_in_93_to_97_of_100_runs() -> None:
+    planted = NoiseModel(1.2, 0.15)
+    inside = np.zeros(2)
+    num_runs = 500
+    for seed in range(num_runs):
+        log_ratio, v = draw_aa_pairs(planted, 600, seed=seed)
+        found = fit_noise(log_ratio, v, np.arange(600), num_resamples=100, seed=seed)
+        assert found.phi_interval is not None
+        assert found.omega_interval is not None
+        inside += [
+            found.phi_interval[0] <= planted.phi <= found.phi_interval[1],
+            found.omega_interval[0] <= planted.omega <= found.omega_interval[1],
+        ]
+    shares = inside / num_runs
+    assert ((shares >= 0.93) & (shares <= 0.97)).all(), shares
+
+
+def test_pairs_of_one_item_are_resampled_together() -> None:
+    # Each of 200 differences stands there five times: 200 pieces of news, not 1,000.
+    log_ratio, v = draw_aa_pairs(NoiseModel(1.2, 0.0), 200, seed=3)
+    repeated = [np.repeat(array, 5) for array in (log_ratio, v)]
+    together = fit_noise(repeated[0], repeated[1], np.repeat(np.arange(200), 5), seed=1)
+    apart = fit_noise(repeated[0], repeated[1], np.arange(1000), seed=1)
+    assert together.phi_interval is not None
+    assert apart.phi_interval is not None
+    width = [high - low for low, high in (together.phi_interval, apart.phi_interval)]
+    assert width[0] > 1.6 * width[1]
+
+
+def test_few_pairs_lean_on_the_default_in_proportion() -> None:
+    log_ratio, v = draw_aa_pairs(NoiseModel(2.0, 0.4), ENOUGH_PAIRS, seed=5)
+    alone = fit_noise(log_ratio, v, np.arange(ENOUGH_PAIRS), num_resamples=0).noise
+    half = ENOUGH_PAIRS // 2
+    # The same 50 pairs twice fit like once, and then nothing leans.
+    twice = fit_noise(
+        np.tile(log_ratio[:half], 2), np.tile(v[:half], 2), np.arange(2 * half), num_resamples=0
+    ).noise
+    leaned = fit_noise(log_ratio[:half], v[:half], np.arange(half), num_resamples=0).noise
+    assert leaned.phi**2 == pytest.approx((twice.phi**2 + DEFAULT_NOISE.phi**2) / 2, rel=1e-3)
+    assert leaned.omega**2 == pytest.approx((twice.omega**2 + DEFAULT_NOISE.omega**2) / 2, abs=1e-3)
+    assert alone.phi > 1.5
+
+
+def test_without_pairs_the_defaults_stand() -> None:
+    nothing = np.array([])
+    missing = np.array([np.nan])
+    assert fit_noise(nothing, nothing, np.array([], dtype=int)).noise == DEFAULT_NOISE
+    assert fit_noise(missing, missing, np.array([0])).num_pairs == 0
+    assert fit_tau(missing, missing, np.array([0])).tau == DEFAULT_TAU
+
+
+def test_equal_counts_everywhere_give_no_noise_and_no_error() -> None:
+    found = fit_noise(np.zeros(500), np.full(500, 0.01), np.arange(500), num_resamples=5)
+    assert found.noise.phi < 0.1
+    assert found.noise.omega < 0.01
+
+
+@pytest.mark.parametrize("planted", [0.05, 0.3, 1.0])
+def test_a_planted_spread_within_items_comes_back(planted: float) -> None:
+    rng = np.random.default_rng(7)
+    num_items, n = 4_000, 3
+    true = rng.normal(0, planted / np.sqrt(2), (num_items, n))  # differences have sd tau
+    sd = np.sqrt(draw_variances(rng, num_items * n).reshape(num_items, n) / 2)
+    seen = true + rng.normal(0, sd)
+    left, right = np.triu_indices(n, 1)
+    log_ratio = (seen[:, left] - seen[:, right]).ravel()
+    variance = (sd[:, left] ** 2 + sd[:, right] ** 2).ravel()
+    item = np.repeat(np.arange(num_items), len(left))
+    found = fit_tau(log_ratio, variance, item, num_resamples=40)
+    assert found.tau == pytest.approx(planted, rel=0.06)
+    assert found.interval is not None
+    assert found.interval[0] <= planted <= found.interval[1]
+
+
+def test_one_item_of_many_creatives_does_not_speak_for_all() -> None:
+    rng = np.random.default_rng(9)
+    left, right = np.triu_indices(200, 1)  # 19,900 pairs, 199 free differences
+    wild = rng.normal(0, 2.0 / np.sqrt(2), 200)
+    calm = rng.normal(0, 0.2, 2_000)  # one pair in each of 2,000 items
+    log_ratio = np.concatenate([wild[left] - wild[right], calm])
+    variance = np.full(len(log_ratio), 1e-4)
+    item = np.concatenate([np.zeros(len(left), dtype=int), np.arange(1, 2_001)])
+    tau = fit_tau(log_ratio, variance, item, num_resamples=0).tau
+    # (199 · 2² + 2,000 · 0.2²) / 2,199 = 0.398, so tau is about 0.63; unweighted, about 1.9.
+    assert tau == pytest.approx(0.63, abs=0.06)
