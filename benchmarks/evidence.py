@@ -158,7 +158,6 @@ def describe_halves(same: Pairs, num_splits: int) -> list[tuple[str, str]]:
             plain.log_ratio[fitted_on],
             plain.count_variance[fitted_on],
             same.test[fitted_on],
-            num_resamples=0,
         ).noise
         held = ~fitted_on & ~np.isnan(plain.log_ratio)
         for shares, model in ((before, NoiseModel(1.0, 0.0)), (after, noise)):
@@ -179,7 +178,7 @@ def describe_halves(same: Pairs, num_splits: int) -> list[tuple[str, str]]:
 def describe_spread(found: Mapping[str, Pairs]) -> list[tuple[str, str]]:
     """Fit the spread of true differences within tests, by what differs."""
     same = found["A/A"].estimate(NoiseModel(1.0, 0.0))
-    noise = fit_noise(same.log_ratio, same.count_variance, found["A/A"].test, num_resamples=0).noise
+    noise = fit_noise(same.log_ratio, same.count_variance, found["A/A"].test).noise
     lines = []
     for kind in KINDS[:2]:
         estimates = found[kind].estimate(noise)
