@@ -238,9 +238,14 @@ def build(
     funnel = "\n".join(
         f"{count:>9,}  {reason}" for reason, count in summary["funnel"].items() if count
     )
-    wrong = summary["expected_wrong"]
+    wrong, noise, tau = summary["expected_wrong"], summary["noise"], summary["tau"]
+    constants = (
+        f"noise: phi {noise['phi']:.2f}, omega {noise['omega']:.2f}, from "
+        f"{noise['num_pairs']:,} A/A pairs; spread within items: tau {tau['tau']:.2f}, from "
+        f"{tau['num_pairs']:,} pairs"
+    )
     lines = f"{summary['pairs']:,} pairs\n{funnel}" + (
-        "" if wrong is None else f"\nexpected share of wrong winners: {100 * wrong:.1f} %"
+        "" if wrong is None else f"\n{constants}\nexpected share of wrong winners: {wrong:.1%}"
     )
     emit(summary, as_json=as_json, lines=lines)
 

@@ -68,6 +68,14 @@ def summarise(build: PairBuild) -> dict[str, Any]:
         "flagged_groups": [asdict(group) for group in build.flagged_groups],
         "noise_scale": build.noise_scale,
         "num_aa_pairs": build.num_aa_pairs,
+        "noise": {
+            "phi": build.noise.noise.phi,
+            "omega": build.noise.noise.omega,
+            "num_pairs": build.noise.num_pairs,
+            "phi_interval": build.noise.phi_interval,
+            "omega_interval": build.noise.omega_interval,
+        },
+        "tau": asdict(build.tau),
         "expected_wrong": build.expected_wrong,
         "funnel": dict(build.funnel),
     }

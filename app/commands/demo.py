@@ -13,6 +13,7 @@ from app.bootstrap import Studio
 from app.commands.build_pairs import build_workspace_pairs
 from app.commands.draft import draft_pairs
 from creativepair.errors import StateError
+from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU
 from creativepair.ingestion import IngestRequest, ingest_files
 from creativepair.pairing import PairSettings, build_pairs
 from creativepair.records import Creative, Exposure, PairStatus
@@ -64,7 +65,7 @@ def make_demo(
     workspace = create_workspace(root, Settings(name="Synthetic demo", synthetic=True, seed=seed))
     studio = Studio(workspace, create_store(workspace.database_url))
     _ingest(studio, products, on_progress)
-    build_workspace_pairs(studio, PairSettings(seed=seed))
+    build_workspace_pairs(studio, _settings(seed))
     draft_pairs(studio, on_progress=lambda done, total: on_progress("Drafts", done, total))
     ads = [ad for product in products for ad in product.ads]
     if judged:
@@ -87,9 +88,18 @@ def _open_demo(root: Path) -> Studio:
     return Studio(workspace, open_store(workspace.database_url))
 
 
+def _settings(seed: int) -> PairSettings:
+    """Return thresholds with the default constants.
+
+    Products are counted one by one before they are built together; constants fitted on one product
+    would not be those of all.
+    """
+    return PairSettings(seed=seed, noise=DEFAULT_NOISE, tau=DEFAULT_TAU)
+
+
 def _choose_products(num_pairs: int, seed: int) -> list[_Product]:
     """Draw products until their logs give the wanted number of candidates, and no more."""
-    settings = PairSettings(seed=seed)
+    settings = _settings(seed)
     chosen: list[_Product] = []
     wanted = num_pairs
     for products in _draw_worlds(num_pairs, seed):

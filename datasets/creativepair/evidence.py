@@ -232,24 +232,13 @@ def estimate(
     num_pairs = len(impressions)
     shared = _sum_by(counts.pair_index, counts.n_a + counts.n_b, num_pairs)
     log_ratio, count_variance = _estimate_log_ratio(_fill_empty_sides(counts, shared), num_pairs)
-    variance = noise.widen(count_variance)
-    sd = np.sqrt(variance)
-    size = np.abs(log_ratio)
-    weight = tau**2 / (tau**2 + variance)
-    mean, mean_sd = weight * log_ratio, np.sqrt(weight * variance)
-    return Estimates(
-        shared_share=_divide(shared, impressions),
-        log_ratio=log_ratio,
-        count_variance=count_variance,
-        variance=variance,
-        z=log_ratio / sd,
-        posterior_mean=mean,
-        posterior_sd=mean_sd,
-        prob_a=ndtr(mean / mean_sd),
-        rel_gap=_gap(size),
-        gap_low=_gap(size - INTERVAL_Z * sd),
-        gap_high=_gap(size + INTERVAL_Z * sd),
-        shrunken_gap=_gap(np.abs(mean)),
+    return _finish(_divide(shared, impressions), log_ratio, count_variance, noise, tau)
+
+
+def with_constants(estimates: Estimates, noise: NoiseModel, tau: float) -> Estimates:
+    """Return the estimates under other constants; the log ratios and their counts stay."""
+    return _finish(
+        estimates.shared_share, estimates.log_ratio, estimates.count_variance, noise, tau
     )
 
 
@@ -288,6 +277,30 @@ def list_keys(keys: Sequence[CreativeKey]) -> str:
     names = ["/".join(key) for key in keys]
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return ", ".join(names[:20]) + more
+
+
+def _finish(
+    shared_share: Floats, log_ratio: Floats, count_variance: Floats, noise: NoiseModel, tau: float
+) -> Estimates:
+    variance = noise.widen(count_variance)
+    sd = np.sqrt(variance)
+    size = np.abs(log_ratio)
+    weight = tau**2 / (tau**2 + variance)
+    mean, mean_sd = weight * log_ratio, np.sqrt(weight * variance)
+    return Estimates(
+        shared_share=shared_share,
+        log_ratio=log_ratio,
+        count_variance=count_variance,
+        variance=variance,
+        z=log_ratio / sd,
+        posterior_mean=mean,
+        posterior_sd=mean_sd,
+        prob_a=ndtr(mean / mean_sd),
+        rel_gap=_gap(size),
+        gap_low=_gap(size - INTERVAL_Z * sd),
+        gap_high=_gap(size + INTERVAL_Z * sd),
+        shrunken_gap=_gap(np.abs(mean)),
+    )
 
 
 def _arrange_rows(

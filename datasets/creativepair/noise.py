@@ -21,6 +21,8 @@ from creativepair.evidence import (
     DEFAULT_NOISE,
     DEFAULT_TAU,
     INTERVAL_Z,
+    Estimates,
+    Flags,
     Floats,
     Ints,
     NoiseModel,
@@ -39,7 +41,7 @@ class NoiseFit:
     """Noise as fitted, with 95 % intervals.
 
     Attributes:
-        num_pairs: A/A pairs with an estimate.
+        num_pairs: A/A pairs that it was fitted on; 0 where it was given.
         phi_interval, omega_interval: None without pairs.
     """
 
@@ -117,6 +119,36 @@ def fit_tau(
     (error,) = _standard_errors(squares, variance + tau**2, slopes, item, weight)
     tau, low, high = _lean(tau, error, share, default)
     return TauFit(tau, len(squares), (low, high))
+
+
+def fit_constants(
+    estimates: Estimates,
+    item: Ints,
+    same: Flags,
+    different: Flags,
+    *,
+    noise: NoiseModel | None,
+    tau: float | None,
+) -> tuple[NoiseFit, TauFit]:
+    """Fit noise on pairs of one image, then the spread within items on the others.
+
+    Args:
+        estimates: of all pairs, under any constants.
+        item: number of each pair's item, [num_pairs].
+        same, different: which pairs to fit on, [num_pairs].
+        noise, tau: constants that are given and not fitted.
+    """
+    log_ratio, v = estimates.log_ratio, estimates.count_variance
+    if noise is None:
+        noise_fit = fit_noise(log_ratio[same], v[same], item[same])
+    else:
+        noise_fit = NoiseFit(noise, 0, None, None)
+    if tau is None:
+        variance = noise_fit.noise.widen(v)
+        tau_fit = fit_tau(log_ratio[different], variance[different], item[different])
+    else:
+        tau_fit = TauFit(tau, 0, None)
+    return noise_fit, tau_fit
 
 
 def _fit_phi_omega(squares: Floats, v: Floats) -> Floats:

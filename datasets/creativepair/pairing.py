@@ -19,8 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from creativepair.errors import InputError
 from creativepair.evidence import (
-    DEFAULT_NOISE,
-    DEFAULT_TAU,
     Estimates,
     ExposureLog,
     Flags,
@@ -33,8 +31,10 @@ from creativepair.evidence import (
     list_keys,
     noise_scale,
     read_log,
+    with_constants,
 )
 from creativepair.fingerprints import hamming
+from creativepair.noise import NoiseFit, TauFit, fit_constants
 from creativepair.records import (
     NOT_CONSIDERED,
     Creative,
@@ -99,8 +99,9 @@ class PairSettings(BaseModel):
         without_logs: build from images alone; exposures and their filters are not looked at.
         include_flagged_groups: keep pairs whose declared experiment fails its check.
         min_group_p: p-value under which a declared experiment fails it.
-        noise: what the counts alone leave out.
-        tau: standard deviation of true log CTR ratios within an item.
+        noise: what the counts alone leave out; None fits it on the build's own A/A pairs.
+        tau: standard deviation of true log CTR ratios within an item; None fits it on the build's
+            other pairs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -116,8 +117,8 @@ class PairSettings(BaseModel):
     without_logs: bool = False
     include_flagged_groups: bool = False
     min_group_p: float = Field(default=0.001, ge=0, lt=1)
-    noise: NoiseModel = DEFAULT_NOISE
-    tau: float = Field(default=DEFAULT_TAU, gt=0, allow_inf_nan=False)
+    noise: NoiseModel | None = None
+    tau: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,7 @@ class PairBuild:
         flagged_groups: declared experiments that failed their check, kept or not.
         noise_scale: root mean square of θ̂/√v over the A/A pairs; None without such pairs.
         num_aa_pairs: how many A/A pairs it was measured on.
+        noise, tau: the constants of the evidence, fitted or given.
         expected_wrong: mean false sign rate of the candidates; None without any evidence.
     """
 
@@ -155,6 +157,8 @@ class PairBuild:
     flagged_groups: list[FlaggedGroup]
     noise_scale: float | None
     num_aa_pairs: int
+    noise: NoiseFit
+    tau: TauFit
     expected_wrong: float | None
 
     @property
@@ -194,16 +198,25 @@ def build_pairs(
     log = read_log([] if settings.without_logs else exposures, place)
     flagged = _flag_groups(log, settings.min_group_p)
     pairs, not_considered = _draw_pairs(pool, log.impressions, settings)
-    estimates, declared = estimate_pairs(log, pairs.a, pairs.b, settings.noise, settings.tau)
+    estimates, declared = estimate_pairs(log, pairs.a, pairs.b)
     identical = _find_identical(pool, pairs)
     in_flagged = _find_in_groups(log, pairs, flagged)
     left_out = in_flagged & (not settings.include_flagged_groups)
+    aa = identical & ~left_out
+    noise, tau = fit_constants(
+        estimates,
+        _number_items(pool)[pairs.a],
+        aa,
+        ~identical & ~left_out,
+        noise=settings.noise,
+        tau=settings.tau,
+    )
+    estimates = with_constants(estimates, noise.noise, tau.tau)
     tests = [identical, _find_too_alike(pool, pairs, identical, settings, rgb_difference)]
     if not settings.without_logs:
         tests += _test_evidence(log, pairs, estimates, left_out, settings)
     reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings, judged)
 
-    aa = identical & ~left_out
     scale, num_aa_pairs = noise_scale(estimates.log_ratio[aa], estimates.count_variance[aa])
     return PairBuild(
         pairs=_write_pairs(pool, pairs, reasons),
@@ -212,6 +225,8 @@ def build_pairs(
         flagged_groups=list(flagged.values()),
         noise_scale=scale,
         num_aa_pairs=num_aa_pairs,
+        noise=noise,
+        tau=tau,
         expected_wrong=_expect_wrong(estimates.prob_a, reasons),
     )
 
@@ -237,6 +252,13 @@ def _sort_pool(creatives: Sequence[Creative]) -> list[Creative]:
             hint="Give each (item_id, creative_id) once.",
         )
     return sorted(creatives, key=lambda creative: (creative.item_id, creative.creative_id))
+
+
+def _number_items(pool: Sequence[Creative]) -> Ints:
+    """Return for each creative the number of its item, [num_creatives]; the pool is sorted."""
+    starts = [i == 0 or pool[i - 1].item_id != creative.item_id for i, creative in enumerate(pool)]
+    numbers: Ints = np.cumsum(np.array(starts, dtype=np.int64)) - 1
+    return numbers
 
 
 def _flag_groups(log: ExposureLog, min_p: float) -> dict[GroupKey, FlaggedGroup]:

@@ -49,7 +49,7 @@ def test_a_demo_holds_as_many_pairs_as_asked_each_with_evidence_and_a_draft(
 @pytest.mark.parametrize(("num_pairs", "seed"), [(1, 2), (8, 0), (9, 0), (13, 2), (20, 0)])
 def test_a_demo_of_any_size_finds_its_products(num_pairs: int, seed: int) -> None:
     products = demo._choose_products(num_pairs, seed)
-    counts = [demo._count_candidates(p, PairSettings(seed=seed)) for p in products]
+    counts = [demo._count_candidates(p, demo._settings(seed)) for p in products]
     assert sum(counts) == num_pairs
 
 

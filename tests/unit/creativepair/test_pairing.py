@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from creativepair import evidence as evidence_module
 from creativepair.errors import InputError
-from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU
+from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
 from creativepair.pairing import (
     MAX_PAIRS_PER_ITEM,
     FlaggedGroup,
@@ -70,7 +70,7 @@ def build(
     return build_pairs(
         creatives,
         exposures,
-        PairSettings(**settings),
+        PairSettings(**{"noise": DEFAULT_NOISE, "tau": DEFAULT_TAU, **settings}),
         version=7,
         rgb_difference=rgb_difference,
     )
@@ -262,7 +262,7 @@ def test_judged_pairs_keep_their_place_under_the_cap() -> None:
         found = build_pairs(
             creatives,
             exposures,
-            PairSettings(per_item=1),
+            PairSettings(per_item=1, noise=DEFAULT_NOISE, tau=DEFAULT_TAU),
             version=1,
             rgb_difference=far_apart,
             judged={judged},
@@ -475,21 +475,32 @@ def test_settings_survive_the_way_to_json_and_back() -> None:
     assert PairSettings.model_validate_json(changed.model_dump_json()) == changed
 
 
-def test_realised_wrong_winners_stay_within_a_point_of_the_promise() -> None:
-    """Planted ratios, positions that favour some creatives, overdispersion, noise per creative."""
-    rng = np.random.default_rng(2026)
-    items, per_item, positions = 20_000, 3, 2
-    true = rng.normal(0, DEFAULT_TAU / math.sqrt(2), (items, per_item))  # differences: sd tau
-    noisy = true + rng.normal(0, DEFAULT_NOISE.omega / math.sqrt(2), true.shape)
+Planted = tuple[list[Creative], list[Exposure], np.ndarray]
+
+
+def plant(
+    noise: NoiseModel, tau: float, items: int, num_copies: int = 0, seed: int = 2026
+) -> Planted:
+    """Plant ratios, positions that favour some creatives, overdispersion, noise per creative.
+
+    Returns:
+        Three creatives an item, their exposures, and the true log CTR of each, [items, 3]; in the
+        first `num_copies` items, creative 1 is a copy of creative 0.
+    """
+    rng = np.random.default_rng(seed)
+    true = rng.normal(0, tau / math.sqrt(2), (items, 3))  # differences: sd tau
+    true[:num_copies, 1] = true[:num_copies, 0]
+    noisy = true + rng.normal(0, noise.omega / math.sqrt(2), true.shape)
     base = rng.uniform(0.01, 0.04, (items, 1, 1)) * np.array([1.0, 0.4])  # second position: 40 %
     ctr = base * np.exp(noisy)[..., None]
-    n = rng.integers(800, 8000, (items, per_item, positions))
-    size = (n - 1) / (DEFAULT_NOISE.phi**2 - 1) - 1  # beta-binomial: variance times phi²
+    n = rng.integers(800, 8000, (items, 3, 2))
+    size = (n - 1) / (noise.phi**2 - 1) - 1  # beta-binomial: variance times phi²
     clicks = rng.binomial(n, rng.beta(ctr * size, (1 - ctr) * size))
     creatives, exposures = [], []
     for item in range(items):
-        for k in range(per_item):
-            creatives.append(make_creative(str(k), str(item)))
+        for k in range(3):
+            copy = {"aa_of": "0"} if k == 1 and item < num_copies else {}
+            creatives.append(make_creative(str(k), str(item), **copy))
             exposures += [
                 expose(
                     str(k),
@@ -497,17 +508,46 @@ def test_realised_wrong_winners_stay_within_a_point_of_the_promise() -> None:
                     str(item),
                     stratum=f"position={p}",
                 )
-                for p in range(positions)
+                for p in range(2)
             ]
-    found = build(creatives, exposures)
+    return creatives, exposures, true
+
+
+def find_wrong(found: PairBuild, true: np.ndarray) -> list[bool]:
+    """Say of each candidate whether its winner is the wrong one."""
     answers = {row.pair_id: row.winner for row in found.evidence}
-    wrong = [
+    return [
         (true[int(p.item_id), int(p.creative_a)] > true[int(p.item_id), int(p.creative_b)])
         != (answers[p.pair_id] == "A")
         for p in found.pairs
         if p.reject_reason is None
     ]
+
+
+def test_realised_wrong_winners_stay_within_a_point_of_the_promise() -> None:
+    creatives, exposures, true = plant(DEFAULT_NOISE, DEFAULT_TAU, 20_000)
+    found = build(creatives, exposures)
+    wrong = find_wrong(found, true)
     assert len(wrong) >= 5000
     assert found.expected_wrong is not None
     assert 0 < found.expected_wrong < 0.05
     assert np.mean(wrong) <= found.expected_wrong + 0.01
+
+
+def test_constants_fitted_on_the_build_keep_its_promise_where_the_defaults_break_it() -> None:
+    noise = NoiseModel(phi=1.8, omega=0.35)
+    creatives, exposures, true = plant(noise, 0.3, 6_000, num_copies=2_000)
+    settings = {"min_gap": 0.2, "min_confidence": 0.9}
+    fitted = build(creatives, exposures, noise=None, tau=None, **settings)
+    assert fitted.noise.num_pairs == fitted.num_aa_pairs == 2_000
+    assert fitted.noise.noise.phi == pytest.approx(noise.phi, abs=0.1)
+    assert fitted.noise.noise.omega == pytest.approx(noise.omega, abs=0.03)
+    assert fitted.tau.tau == pytest.approx(0.3, abs=0.03)
+    promises = {}
+    for name, found in (("fitted", fitted), ("default", build(creatives, exposures, **settings))):
+        assert found.expected_wrong is not None
+        promises[name] = (float(np.mean(find_wrong(found, true))), found.expected_wrong)
+    realised, promised = promises["fitted"]
+    assert realised <= promised + 0.01
+    realised, promised = promises["default"]
+    assert realised > promised + 0.03  # or this world would not show the difference
