@@ -20,7 +20,7 @@ from PIL import Image
 
 _BITS = 3
 _NUM_HUES = 6
-# A class is the sum of what hue, saturation and brightness say, each by a table of its own: hue says
+# A class is the sum of what hue, saturation and brightness say, each by its own table: hue says
 # 0 to 5, and the largest other number decides.
 _FAINT, _NEITHER, _BRIGHT, _GREY, _BLACK = 0, 8, 16, 32, 64
 """_NEITHER: a saturation of exactly 170, which counts as coloured, but not as faint or bright."""

@@ -24,7 +24,12 @@ from creativepair.errors import InputError
 from creativepair.lanczos import reduce_grey
 
 FINGERPRINT_RECIPE = "phash-64-dhash-64-colorhash-42-v1"
+# v1 was plain Lanczos, which took twice as long as decoding; v2 first reduces by whole pixels to
+# about twice the size. The two differ by 0.3 to 0.5 of 255 on average.
+THUMBNAIL_RECIPE = "lanczos-64-gap-2-v2"
 THUMBNAIL_SIDE_PX = 64
+_REDUCING_GAP = 2.0
+
 
 # The pixels that imagehash reduces a picture to, which leaves it nothing more to reduce.
 _PHASH_SIZE_PX = (32, 32)
@@ -93,7 +98,7 @@ def thumbnail_rgb(image: Image.Image, side_px: int = THUMBNAIL_SIDE_PX) -> NDArr
         image: mode RGB.
         side_px: width and height of the thumbnail.
     """
-    small = image.resize((side_px, side_px), Image.Resampling.LANCZOS)
+    small = image.resize((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
     return np.array(small, dtype=np.uint8)
 
 
