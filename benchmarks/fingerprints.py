@@ -2,9 +2,9 @@
 
 Images per second of hashing and thumbnails, against the limit that decoding alone sets.
 
-Two sets of pictures, each measured step by step in one process and the whole in two: JPEGs of 800 px
-that the benchmark draws (gradients, noise, shapes), and the 142 photos of `shared/data` beside the
-repository where they are there. Every way decodes the same bytes in the same run, and ways take
+Two sets of pictures, each measured in one process and in two: JPEGs of 800 px that the benchmark
+draws (gradients, noise, shapes), and the 142 photos of `shared/data` beside the repository where
+they are there. Every way decodes the same bytes in the same run, and ways take
 turns, so that other work on the machine slows all of them. Hashes are compared with imagehash's.
 The last table is about pairs: what one thumbnail costs, made and kept.
 """
