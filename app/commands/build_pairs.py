@@ -4,19 +4,18 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from app.bootstrap import Studio
 from creativepair.errors import StateError
-from creativepair.fingerprints import mean_rgb_difference, thumbnail_rgb
+from creativepair.fingerprints import mean_rgb_difference
 from creativepair.pairing import PairBuild, PairSettings, build_pairs
 from creativepair.records import Creative
 from creativepair.store import catalogue, pairs
+from creativepair.thumbnails import ThumbnailCache, thumbnail_of_derivative
 
 _CACHED_THUMBNAILS = 2_000
 
@@ -82,10 +81,15 @@ def summarise(build: PairBuild) -> dict[str, Any]:
 
 
 def _rgb_differences(studio: Studio) -> Callable[[Creative, Creative], float]:
+    cache = ThumbnailCache(studio.workspace.thumbnails)
+
     @lru_cache(maxsize=_CACHED_THUMBNAILS)
     def thumbnail(sha256: str) -> NDArray[np.uint8]:
-        with Image.open(BytesIO(studio.workspace.derivatives.get(sha256))) as image:
-            return thumbnail_rgb(image.convert("RGB"))
+        kept = cache.get(sha256)
+        if kept is None:  # the cache was cleared, or the workspace is older than it
+            kept = thumbnail_of_derivative(studio.workspace.derivatives.get(sha256))
+            cache.put(sha256, kept)
+        return kept
 
     def difference(first: Creative, second: Creative) -> float:
         return mean_rgb_difference(

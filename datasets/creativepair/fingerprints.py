@@ -4,6 +4,9 @@ pHash alone is not enough. It is computed from the grey picture, so hue-shifted 
 products and cards of one template look equal to it. Call a pair too alike only when the pHash
 distance is small *and* `mean_rgb_difference` of the two thumbnails is small as well.
 
+The hashes are those of imagehash, which stays their definition; only the ways there are shorter
+(`creativepair.lanczos`, `creativepair.colours`), and tests hold them against it bit for bit.
+
 Source: the hashes are `imagehash.phash`, `dhash` and `colorhash` with their defaults.
 """
 
@@ -16,11 +19,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from creativepair.colours import hash_colours
 from creativepair.errors import InputError
+from creativepair.lanczos import reduce_grey
 
 FINGERPRINT_RECIPE = "phash-64-dhash-64-colorhash-42-v1"
+# v1 was plain Lanczos, which took twice as long as decoding; v2 first reduces by whole pixels to
+# about twice the size. The two differ by 0.3 to 0.5 of 255 on average.
+THUMBNAIL_RECIPE = "lanczos-64-gap-2-v2"
 THUMBNAIL_SIDE_PX = 64
+_REDUCING_GAP = 2.0
 
+
+# The pixels that imagehash reduces a picture to, which leaves it nothing more to reduce.
+_PHASH_SIZE_PX = (32, 32)
+_DHASH_SIZE_PX = (9, 8)
 _HASH_64_BITS = re.compile(r"[0-9a-f]{16}")
 
 
@@ -44,11 +57,11 @@ class Fingerprints:
 
 def fingerprint(image: Image.Image) -> Fingerprints:
     """Return the perceptual hashes of an RGB picture."""
-    grey = image.convert("L")  # imagehash would convert for each hash: same bits, twice the work
+    for_phash, for_dhash = reduce_grey(image.convert("L"), (_PHASH_SIZE_PX, _DHASH_SIZE_PX))
     return Fingerprints(
-        phash=str(imagehash.phash(grey)),
-        dhash=str(imagehash.dhash(grey)),
-        colorhash=str(imagehash.colorhash(image)),
+        phash=str(imagehash.phash(for_phash)),
+        dhash=str(imagehash.dhash(for_dhash)),
+        colorhash=hash_colours(image),
     )
 
 
@@ -85,7 +98,7 @@ def thumbnail_rgb(image: Image.Image, side_px: int = THUMBNAIL_SIDE_PX) -> NDArr
         image: mode RGB.
         side_px: width and height of the thumbnail.
     """
-    small = image.resize((side_px, side_px), Image.Resampling.LANCZOS)
+    small = image.resize((side_px, side_px), Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
     return np.array(small, dtype=np.uint8)
 
 

@@ -61,6 +61,11 @@ class Workspace:
         return BlobStore(f"{self._blob_root}/derivatives")
 
     @property
+    def thumbnails(self) -> Path:
+        """Folder of small pictures that can be made again at any time; always local."""
+        return self.root / "cache" / "thumbnails"
+
+    @property
     def _blob_root(self) -> str:
         return (os.environ.get(BLOB_VARIABLE) or str(self.root / "blobs")).rstrip("/")
 

@@ -1,6 +1,5 @@
 """The whole reading of one `ingest`: items, creatives with their images, exposures."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,10 +11,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from creativepair.errors import InputError
-from creativepair.fingerprints import fingerprint
-from creativepair.images import decode, encode_derivative
 from creativepair.ingestion.exposures import ExposureTally
 from creativepair.ingestion.files import RawRow, Table, expand, read_table
+from creativepair.ingestion.pictures import choose_rows, read_pictures
 from creativepair.ingestion.readings import Reading, refuse_second_readings
 from creativepair.ingestion.rejects import Reject, reject_invalid, reject_row, write_rejects
 from creativepair.ingestion.schemas import (
@@ -28,7 +26,6 @@ from creativepair.ingestion.schemas import (
     find_zone,
 )
 from creativepair.records import Creative, Exposure, Item
-from creativepair.sources import ImageSource
 from creativepair.store import Store, catalogue
 from creativepair.workspace import Workspace
 
@@ -245,53 +242,19 @@ def _creatives(
     item_ids: set[str],
     rejects: list[Reject],
 ) -> list[Creative]:
-    seen: set[tuple[str, str]] = set()
-    found = []
-    for raw, row in _valid_rows(tables, CreativeRow, rejects):
-        key = (row.item_id, row.creative_id)
-        if row.item_id not in item_ids:
-            rejects.append(reject_row(raw, "is an unknown item", column="item_id"))
-        elif key in seen:
-            rejects.append(reject_row(raw, "is given twice for this item", column="creative_id"))
-        else:
-            seen.add(key)
-            here = None if "://" in raw.file else Path(raw.file).resolve().parent
-            root = request.images or here
-            source = ImageSource(root, allow_remote=request.allow_remote)
-            try:
-                found.append(_creative(workspace, row, source, store=not request.dry_run))
-            except InputError as error:
-                rejects.append(reject_row(raw, error.message, column="image"))
-    return found
-
-
-def _creative(
-    workspace: Workspace, row: CreativeRow, source: ImageSource, *, store: bool
-) -> Creative:
-    data = source.read(row.image)
-    decoded = decode(data, name=row.image)
-    derivative = encode_derivative(decoded.image)
-    prints = fingerprint(decoded.image)
-    return Creative(
-        item_id=row.item_id,
-        creative_id=row.creative_id,
-        image_sha256=workspace.originals.put(data) if store else _digest(data),
-        pixel_sha256=decoded.pixel_sha256,
-        derivative_sha256=workspace.derivatives.put(derivative) if store else _digest(derivative),
-        width=decoded.width,
-        height=decoded.height,
-        phash=prints.phash,
-        dhash=prints.dhash,
-        colorhash=prints.colorhash,
-        recipe=prints.recipe,
-        aa_of=row.aa_of,
-        text=row.text,
-        synthetic=workspace.settings.synthetic,
+    refused: list[Reject] = []
+    rows = choose_rows(
+        _valid_rows(tables, CreativeRow, refused),
+        item_ids,
+        images=request.images,
+        allow_remote=request.allow_remote,
+        rejects=refused,
     )
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+    found = read_pictures(workspace, rows, store=not request.dry_run, rejects=refused)
+    # Pictures are read after all rows were checked; a person reads the rejects row by row.
+    order = {table.name: place for place, table in enumerate(tables)}
+    rejects += sorted(refused, key=lambda reject: (order[reject.file], reject.row))
+    return found
 
 
 def _readings(

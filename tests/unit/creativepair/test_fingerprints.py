@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import imagehash
 import numpy as np
 import pytest
@@ -24,15 +26,46 @@ def noise(seed: int, size: tuple[int, int] = (90, 70)) -> Image.Image:
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.tuples(st.integers(1, 120), st.integers(1, 120)))
-def test_hashes_are_those_of_imagehash_bit_for_bit(seed: int, size: tuple[int, int]) -> None:
-    image = noise(seed, size)
+def assert_equals_imagehash(image: Image.Image) -> None:
     found = fingerprint(image)
     assert found.phash == str(imagehash.phash(image))
     assert found.dhash == str(imagehash.dhash(image))
     assert found.colorhash == str(imagehash.colorhash(image))
     assert imagehash.hex_to_hash(found.phash) == imagehash.phash(image)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.tuples(st.integers(1, 400), st.integers(1, 400)))
+def test_hashes_are_those_of_imagehash_bit_for_bit(seed: int, size: tuple[int, int]) -> None:
+    assert_equals_imagehash(noise(seed, size))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (3000, 20), (20, 3000), (200, 150)])
+@pytest.mark.parametrize("colour", ["black", "white", "#808080", "#ff0000", "#00ff00", "#1010ff"])
+def test_hashes_of_plain_pictures_are_those_of_imagehash(
+    size: tuple[int, int], colour: str
+) -> None:
+    assert_equals_imagehash(Image.new("RGB", size, colour))
+
+
+@pytest.mark.parametrize("size", [(300, 200), (200, 290), (150, 600), (7, 3), (2000, 9)])
+def test_hashes_of_raw_noise_and_of_grey_pictures_are_those_of_imagehash(
+    size: tuple[int, int],
+) -> None:
+    shape = (size[1], size[0], 3)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
+    assert_equals_imagehash(image)
+    assert_equals_imagehash(image.convert("L").convert("RGB"))
+
+
+def test_hashes_of_real_photos_are_those_of_imagehash() -> None:
+    folder = Path(__file__).parents[3].parent / "shared" / "data" / "retail_products" / "images"
+    photos = sorted(folder.glob("*.jpg"))[::6]
+    if not photos:
+        pytest.skip("no real photos beside the checkout: shared/data/retail_products")
+    for photo in photos:
+        with Image.open(photo) as image:
+            assert_equals_imagehash(image.convert("RGB"))
 
 
 def test_hashes_have_fixed_widths_and_name_their_recipe() -> None:

@@ -1,14 +1,12 @@
 from collections.abc import Sequence
 from hashlib import sha256
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from creativepair.fingerprints import hamming
 from creativepair.records import Creative
 from exports import splits
-from exports.splits import RADIUS_BITS, assign_splits, cluster_hashes, group_items
+from exports.splits import assign_splits, group_items
 
 
 def creative(item_id: str, pixels: str, phash: int, recipe: str = "r1") -> Creative:
@@ -112,45 +110,10 @@ def test_a_template_over_many_items_links_none_of_them() -> None:
     assert len(set(group_items(known[:10]).values())) == 1
 
 
-def test_clusters_are_complete_not_chained() -> None:
-    # 0 -3- 7 -3- 63: neighbours differ in 3 bits, the ends in 6, so one cluster would be too wide.
-    clusters = cluster_hashes([f"{value:016x}" for value in (0, 7, 63)])
-    assert sorted(map(len, clusters)) == [1, 2]
-
-
-@settings(deadline=None)
-@given(
-    st.lists(
-        st.builds(
-            lambda base, bit, other: f"{base ^ (1 << bit) ^ (1 << other):016x}",
-            st.sampled_from([0, 2**63, 0xDEADBEEF]),
-            st.integers(0, 63),
-            st.integers(0, 63),
-        ),
-        max_size=40,
-    )
-)
-def test_no_cluster_is_wider_than_the_radius_and_none_is_needlessly_split(
-    hashes: list[str],
-) -> None:
-    clusters = cluster_hashes(hashes)
-    assert sorted(phash for cluster in clusters for phash in cluster) == sorted(set(hashes))
-
-    def width(cluster: list[str]) -> int:
-        return max(hamming(a, b) for a in cluster for b in cluster)
-
-    assert all(width(cluster) <= RADIUS_BITS for cluster in clusters)
-    # Complete linkage stops only when no two clusters could be one within the radius.
-    for n, one in enumerate(clusters):
-        assert all(width(one + other) > RADIUS_BITS for other in clusters[n + 1 :])
-
-
-def test_a_component_too_large_for_memory_is_clustered_in_runs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(splits, "_LARGEST_LINKAGE", 2)
-    clusters = cluster_hashes([f"{value:016x}" for value in (0, 1, 2, 3)])
-    assert clusters == [[f"{0:016x}", f"{1:016x}"], [f"{2:016x}", f"{3:016x}"]]
+def test_the_radius_can_be_set() -> None:
+    known = [creative("a", "p1", 0), creative("b", "p2", 0b11111)]
+    assert group_items(known, radius=5) == {"a": "a", "b": "a"}
+    assert group_items(known, radius=4) == {"a": "a", "b": "b"}
 
 
 def test_shares_are_those_promised_for_many_groups() -> None:
