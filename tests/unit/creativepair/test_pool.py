@@ -108,7 +108,7 @@ def test_ctrl_c_ends_the_work_and_every_process(tmp_path: Path) -> None:
     os.killpg(started.pid, signal.SIGINT)  # as a terminal sends it: to all
     _, complaints = started.communicate(timeout=20)
     assert started.returncode == -signal.SIGINT
-    # Not how often: on a busy machine a worker may not have been told yet to leave it to the parent.
+    # Not how often: on a busy machine a worker may not yet leave it to the parent.
     assert "KeyboardInterrupt" in complaints
     assert is_gone(started.pid)
 
