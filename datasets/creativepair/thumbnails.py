@@ -4,8 +4,8 @@ A thumbnail follows from the bytes of its derivative alone, whether it is made a
 missing later. Files are a cache: they may be deleted at any time, are written without waiting for
 the disk, and one that was damaged is made again.
 
-Measured with derivatives of 800 px (benchmarks/fingerprints.py): to make one takes 2.5 ms, to read a
-kept one 0.03 ms while the files are in memory. A build that compares 100,000 near pairs
+Measured with derivatives of 800 px (benchmarks/fingerprints.py): to make one takes 2.5 ms, to read
+a kept one 0.03 ms while the files are in memory. A build that compares 100,000 near pairs
 looks at up to 200,000 thumbnails: eight minutes against seconds. They take 12 kB each, about a
 tenth of what the picture and its derivative take.
 """
