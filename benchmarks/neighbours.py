@@ -4,7 +4,8 @@ Compares ways to find every two of many 64-bit hashes that differ in at most 8 b
 
 The hashes are random, a tenth of them made from others by up to 8 flips. Each way's pairs are held
 against those of comparing everything in numpy. The BK-tree is asked 200 of the hashes, and the time
-of that is multiplied; its building is not counted. `pip install pybktree usearch` adds those rows.
+of that is multiplied; its building is not counted. Ways take turns in three rounds, so that other
+work on the machine slows all of them; a ratio is taken within a round. `pip install pybktree usearch` adds those rows.
 imagededup is not compared: it installs torch, which this project does not ask for.
 
 `--million` adds the project's own way on a million hashes, and on crowds: 50,000 hashes equal, or
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from statistics import median
 from typing import Any
 
 import faiss
@@ -30,6 +32,7 @@ from creativepair.neighbours import Hashes, Rows, iterate_neighbours
 RADIUS = 8
 BK_QUERIES = 200
 CROWD = 50_000
+ROUNDS = 3
 Found = tuple[Rows, Rows]
 
 
@@ -134,23 +137,34 @@ def compare(num: int, seed: int) -> None:
     }
     if find_spec("usearch"):
         ways["usearch b1, 10 nearest"] = lambda: search_usearch(hashes)
-    start = time.perf_counter()
     truth = pack(join(compare_everything(hashes)), num)
-    rows = [("numpy, everything", time.perf_counter() - start, 1.0, True)]
-    for name, way in ways.items():
-        start = time.perf_counter()
-        found = join(way())
-        seconds = time.perf_counter() - start
-        pairs = np.unique(pack(found, num))
-        right = bool(np.isin(pairs, truth).all())
-        rows.append((name, seconds, len(pairs) / len(truth), right))
-    bk = time_bk_tree(hashes, seed) if find_spec("pybktree") else float("nan")
-    print(f"{len(hashes):,} hashes, radius {RADIUS}, {len(truth):,} pairs\n")
-    print("| way | seconds | recall | nothing wrong | times a BK-tree |\n|---|---:|---:|---|---:|")
-    print(f"| BK-tree (pybktree), from {BK_QUERIES} queries | {bk:,.0f} | | | 1 |")
-    for name, seconds, recall, right in rows:
-        said = "yes" if right else "NO"
-        print(f"| {name} | {seconds:.2f} | {recall:.4f} | {said} | {bk / seconds:,.0f} |")
+    ways["numpy, everything"] = lambda: compare_everything(hashes)
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    verdicts: dict[str, tuple[float, bool]] = {}
+    trees = []
+    for _ in range(ROUNDS):
+        trees.append(time_bk_tree(hashes, seed) if find_spec("pybktree") else float("nan"))
+        for name, way in ways.items():
+            start = time.perf_counter()
+            found = join(way())
+            seconds[name].append(time.perf_counter() - start)
+            pairs = np.unique(pack(found, num))
+            right = bool(np.isin(pairs, truth).all())
+            verdicts[name] = len(pairs) / len(truth), right
+    print(f"{len(hashes):,} hashes, radius {RADIUS}, {len(truth):,} pairs, {ROUNDS} rounds\n")
+    print("| way | seconds (range) | recall | nothing wrong | times a BK-tree (range) |")
+    print("|---|---:|---:|---|---:|")
+    print(f"| BK-tree (pybktree), from {BK_QUERIES} queries | {spread(trees, ',.0f')} | | | 1 |")
+    for name, (recall, right) in verdicts.items():
+        ratios = [bk / own for bk, own in zip(trees, seconds[name], strict=True)]
+        said = f"{recall:.4f} | {'yes' if right else 'NO'}"
+        print(f"| {name} | {spread(seconds[name], '.2f')} | {said} | {spread(ratios, ',.0f')} |")
+
+
+def spread(values: list[float], form: str) -> str:
+    """Write the median and the range."""
+    low, high = format(min(values), form), format(max(values), form)
+    return f"{median(values):{form}} ({low}–{high})"
 
 
 def pack(found: Found, num: int) -> Rows:
