@@ -6,6 +6,7 @@ The hashes are random, a tenth of them made from others by up to 8 flips. Each w
 against those of comparing everything in numpy. The BK-tree is asked 200 of the hashes, and the time
 of that is multiplied; its building is not counted. Ways take turns in three rounds, so that other
 work on the machine slows all of them; a ratio is taken within a round.
+
 `pip install pybktree usearch` adds those rows.
 imagededup is not compared: it installs torch, which this project does not ask for.
 
