@@ -176,12 +176,12 @@ def ingest(
         note(f"{name} was read before; its rows count once")
     for name in report.copies:
         note(f"{name} has the same bytes as another file of this reading; left out")
-    _note_rejects(report.rejects)
+    _note_rejects(report.rejects, report.num_rejected)
     result = {
         "items": report.items,
         "creatives": report.creatives,
         "exposures": report.exposures,
-        "rejected": len(report.rejects),
+        "rejected": report.num_rejected,
         "rejects_file": str(report.rejects_file) if report.rejects_file else None,
         "recognised": list(report.recognised),
         "copies": list(report.copies),
@@ -192,11 +192,11 @@ def ingest(
         f"{'Would read' if dry_run else 'Read'} {report.items} items, "
         f"{report.creatives} creatives, {report.exposures} exposures"
         + (f" (strata: {', '.join(report.strata)})" if report.strata else "")
-        + (f"; rejected {len(report.rejects)} rows" if report.rejects else "")
+        + (f"; rejected {report.num_rejected} rows" if report.num_rejected else "")
         + (f", listed in {report.rejects_file}" if report.rejects_file else "")
     )
     emit(result, as_json=as_json, lines=lines)
-    if strict and report.rejects:
+    if strict and report.num_rejected:
         raise typer.Exit(1)
 
 
@@ -499,13 +499,13 @@ def _emit_file(rows: int, path: Path, as_json: bool) -> None:
     emit(result, as_json=as_json, lines=f"Wrote {rows} rows to {absolute}")
 
 
-def _note_rejects(rejects: "Sequence[Reject]") -> None:
+def _note_rejects(rejects: "Sequence[Reject]", num: int | None = None) -> None:
     for reject in rejects[:_SHOWN_REJECTS]:
         named = reject.value and reject.value not in reject.reason
         what = f"{reject.column} {reject.value!r}" if named else reject.column
         note(f"{reject.file}, row {reject.row}: {what} {reject.reason}".replace(":  ", ": "))
-    if len(rejects) > _SHOWN_REJECTS:
-        note(f"… and {len(rejects) - _SHOWN_REJECTS} more")
+    if (num := len(rejects) if num is None else num) > _SHOWN_REJECTS:
+        note(f"… and {num - _SHOWN_REJECTS} more")
 
 
 def _renames(mapping: list[str]) -> dict[str, str]:

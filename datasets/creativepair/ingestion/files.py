@@ -203,7 +203,7 @@ def _from_record(record: Record, columns: Sequence[str], name: str) -> RawRow:
     if record.problem:
         return RawRow(name, record.line, {}, record.problem)
     cells = dict(zip(columns, record.cells, strict=True))
-    return RawRow(name, record.line, _without_empty(cells))
+    return RawRow(name, record.line, strip_cells(cells))
 
 
 def _read_jsonl(text: str, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
@@ -232,7 +232,7 @@ def read_jsonl(lines: Iterable[str], name: str, columns: dict[str, None]) -> Ite
             yield RawRow(name, row, {}, "is not a JSON object")
             continue
         columns.update(dict.fromkeys(values))
-        yield RawRow(name, row, _without_empty(values))
+        yield RawRow(name, row, strip_cells(values))
 
 
 def read_parquet(source: Path | IO[bytes], name: str) -> tuple[tuple[str, ...], Iterator[RawRow]]:
@@ -277,7 +277,7 @@ def to_rows(table: pa.Table, name: str, numbers: Sequence[int]) -> list[RawRow]:
             raise
     else:
         return [
-            RawRow(name, number, _without_empty(values))
+            RawRow(name, number, strip_cells(values))
             for number, values in zip(numbers, listed, strict=True)
         ]
     return [_to_row(table.slice(at, 1), name, number) for at, number in enumerate(numbers)]
@@ -292,10 +292,11 @@ def _to_row(table: pa.Table, name: str, number: int) -> RawRow:
                 raise
             return RawRow(name, number, {}, f"has a time in {column} that is out of range")
     (values,) = table.to_pylist()
-    return RawRow(name, number, _without_empty(values))
+    return RawRow(name, number, strip_cells(values))
 
 
-def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+def strip_cells(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cells of a row without space around texts, and without those that are empty."""
     stripped = {k: v.strip() if isinstance(v, str) else v for k, v in values.items()}
     return {k: v for k, v in stripped.items() if v is not None and v != ""}
 

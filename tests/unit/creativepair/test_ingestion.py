@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from creativepair.errors import InputError, StateError
-from creativepair.ingestion import IngestReport, IngestRequest, files, ingest_files
+from creativepair.ingestion import IngestReport, IngestRequest, exposures, files, ingest_files
 from creativepair.ingestion.files import expand, read_table
 from creativepair.ingestion.schemas import utc_day
 from creativepair.records import Creative, Exposure
@@ -104,8 +104,12 @@ class Desk:
         return rows, sorted(str(p) for p in found)
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+@pytest.fixture(params=["by rows", "by engine"])
+def desk(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
+    """A desk whose logs, however small, are read in each of the two ways."""
+    monkeypatch.setattr(exposures, "ENGINE_FROM_BYTES", 0 if request.param == "by engine" else 1e9)
     made = Desk(tmp_path)
     yield made
     made.store.close()
