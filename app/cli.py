@@ -188,12 +188,14 @@ def ingest(
         "strata": list(report.strata),
         "dry_run": dry_run,
     }
+    num_listed = len(report.rejects)
+    listed = "listed" if num_listed == report.num_rejected else f"the first {num_listed} listed"
     lines = (
         f"{'Would read' if dry_run else 'Read'} {report.items} items, "
         f"{report.creatives} creatives, {report.exposures} exposures"
         + (f" (strata: {', '.join(report.strata)})" if report.strata else "")
         + (f"; rejected {report.num_rejected} rows" if report.num_rejected else "")
-        + (f", listed in {report.rejects_file}" if report.rejects_file else "")
+        + (f", {listed} in {report.rejects_file}" if report.rejects_file else "")
     )
     emit(result, as_json=as_json, lines=lines)
     if strict and report.num_rejected:

@@ -400,6 +400,15 @@ def test_a_log_that_ends_in_mid_row_loses_that_row_alone(stocked: Desk) -> None:
     assert stocked.exposures() == {("c1", "", ""): (100, 7)}
 
 
+def test_rejected_rows_without_end_are_counted_and_the_first_of_them_listed(stocked: Desk) -> None:
+    report = stocked.log(*["i1,ghost,5,1"] * 50, "i1,c1,100,7", *["i2,c1,5,1"] * 100_000)
+    assert (report.num_rejected, len(report.rejects)) == (100_050, 100_000)
+    assert stocked.exposures() == {("c1", "", ""): (100, 7)}
+    assert report.rejects_file
+    with report.rejects_file.open() as file:
+        assert sum(1 for _ in file) == 100_001
+
+
 def test_a_parquet_time_that_no_calendar_has_rejects_its_row_alone(stocked: Desk) -> None:
     path = stocked.inputs / "log.parquet"
     micros = [1_740_787_200_000_000, 2**62, -(2**62)]
