@@ -7,7 +7,7 @@ from the file itself; in a CSV of that kind, record n is line n.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -24,10 +24,10 @@ from creativepair.ingestion.aggregation import (
     FIRST_ZONED_DAY,
     INTERNAL,
     LAST_ZONED_DAY,
-    SHIFT,
     Span,
     aggregate_rows,
     mark_rows,
+    offsets,
     range_of_naive_times,
 )
 from creativepair.ingestion.files import RawRow, to_rows
@@ -118,7 +118,7 @@ class EngineLog:
         return self._fetch(self._members(groups), limit)
 
     def _members(self, groups: Sequence[Group]) -> ir.Table:
-        names = [*self.by, DAY, SHIFT]
+        names = [*self.by, DAY]
         schema = self._numbered.select(names).schema().to_pyarrow()
         table = pa.Table.from_pylist([{n: g[n] for n in names} for g in groups], schema=schema)
         table = table.rename_columns([f"unfit_{n}" for n in range(len(names))])
@@ -231,8 +231,8 @@ def _find_spans(rows: ir.Table, zone: ZoneInfo | None) -> list[Span] | None:
     first, last = FIRST_ZONED_DAY.isoformat(), LAST_ZONED_DAY.isoformat()
     low, high = max(found["first"] or last, first), min(found["last"] or first, last)
     if not (_is_day(low) and _is_day(high)):
-        return _offsets(zone, FIRST_ZONED_DAY, LAST_ZONED_DAY)
-    return _offsets(zone, date.fromisoformat(low), date.fromisoformat(high))
+        return offsets(zone, FIRST_ZONED_DAY, LAST_ZONED_DAY)
+    return offsets(zone, date.fromisoformat(low), date.fromisoformat(high))
 
 
 def _is_day(text: str) -> bool:
@@ -241,26 +241,6 @@ def _is_day(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _offsets(zone: ZoneInfo, first: date, last: date) -> list[Span]:
-    """List where the offset of local times changes, as Python reads times that occur twice."""
-    at = datetime.combine(first, time())
-    end = datetime.combine(max(first, last), time()) + timedelta(days=1)
-    spans = [Span(at, _offset_minutes(zone, at))]
-    while at < end:
-        after = at + timedelta(hours=1)
-        if _offset_minutes(zone, after) != spans[-1].offset_minutes:
-            minutes = (at + timedelta(minutes=m) for m in range(1, 61))
-            start = next(m for m in minutes if _offset_minutes(zone, m) != spans[-1].offset_minutes)
-            spans.append(Span(start, _offset_minutes(zone, start)))
-        at = after
-    return spans
-
-
-def _offset_minutes(zone: ZoneInfo, local: datetime) -> int:
-    offset = local.replace(tzinfo=zone).utcoffset() or timedelta()
-    return round(offset.total_seconds() / 60)
 
 
 def _quoted(name: str) -> str:

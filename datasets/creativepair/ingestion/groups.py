@@ -6,7 +6,7 @@ refuse it, its rows are looked at one by one, as far as rejected rows are listed
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -20,12 +20,11 @@ from creativepair.ingestion.aggregation import (
     FIRST_ROW,
     IMPRESSIONS,
     ROWS,
-    SHIFT,
 )
 from creativepair.ingestion.engine import EngineLog
 from creativepair.ingestion.exposures import LogTally
 from creativepair.ingestion.files import strip_cells
-from creativepair.ingestion.schemas import CountRow, stratum_of, utc_day
+from creativepair.ingestion.schemas import CountRow, stratum_of
 from creativepair.ingestion.totals import Key
 
 EngineError = duckdb.Error
@@ -87,7 +86,6 @@ class _GroupReader:
     by: tuple[str, ...]
     _names: dict[tuple[object, ...], CountRow | None] = field(default_factory=dict)
     _strata: dict[tuple[object, ...], str] = field(default_factory=dict)
-    _periods: dict[tuple[object, object], str | None] = field(default_factory=dict)
 
     def read(self, batch: pa.RecordBatch) -> Iterator[tuple[dict[str, Any], Keyed | None]]:
         """Return each group with its key and experiment; None where the schemas refuse it."""
@@ -95,10 +93,11 @@ class _GroupReader:
         strata = [column for column in self.by if column not in _NAMED]
         for group in batch.to_pylist():
             names = self._name({column: group[column] for column in named})
-            period = self._period(group[DAY], group[SHIFT])
-            if names is None or period is None:
+            day: date | None = group[DAY]
+            if names is None or (day is None and self.tally.log.has_events):
                 yield group, None
                 continue
+            period = day.isoformat() if day else ""
             stratum = self._stratum({column: group[column] for column in strata})
             key = (names.item_id, names.creative_id, names.source, stratum, period)
             yield group, (key, names.experiment_id)
@@ -121,19 +120,3 @@ class _GroupReader:
         if kept not in self._strata:
             self._strata[kept] = stratum_of(strip_cells(cells), self.tally.strata)
         return self._strata[kept]
-
-    def _period(self, day: object, shift: int | None) -> str | None:
-        if (day, shift) not in self._periods:
-            self._periods[day, shift] = _find_period(day, shift)
-        return self._periods[day, shift]
-
-
-def _find_period(day: object, shift: int | None) -> str | None:
-    if day is None or day == "":
-        return ""
-    if shift is None:  # a time that names no zone, and none is set
-        return None
-    try:
-        return (date.fromisoformat(utc_day(day, None)) + timedelta(days=shift)).isoformat()
-    except (ValueError, OverflowError):
-        return None
