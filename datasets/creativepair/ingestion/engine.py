@@ -58,6 +58,7 @@ class LogEngine:
             autoinstall_known_extensions=False,
             autoload_known_extensions=False,
         )
+        self._connection.raw_sql("SET enable_progress_bar = false")  # it would write to stdout
 
     def close(self) -> None:
         """Let go of memory and files."""
