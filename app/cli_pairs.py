@@ -79,11 +79,16 @@ def build(
         f"{count:>9,}  {reason}" for reason, count in summary["funnel"].items() if count
     )
     wrong, noise, spread = summary["expected_wrong"], summary["noise"], summary["tau"]
+    by_category = [fit["tau"] for fit in summary["tau_by_category"].values()]
     constants = (
         f"noise: phi {noise['phi']:.2f}, omega {noise['omega']:.2f}, from "
         f"{noise['num_pairs']:,} A/A pairs; spread within items: tau {spread['tau']:.2f}, from "
         f"{spread['num_pairs']:,} pairs"
     )
+    if by_category:
+        constants += (
+            f", {min(by_category):.2f} to {max(by_category):.2f} in {len(by_category)} categories"
+        )
     lines = f"{summary['pairs']:,} pairs\n{funnel}" + (
         "" if wrong is None else f"\n{constants}\nexpected share of wrong winners: {wrong:.1%}"
     )

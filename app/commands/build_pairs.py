@@ -29,6 +29,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
     with studio.store.read() as connection:
         creatives = catalogue.list_creatives(connection)
         exposures = catalogue.list_exposures(connection)
+        items = catalogue.list_items(connection)
         version = pairs.next_evidence_version(connection)
         judged = pairs.judged_pair_ids(connection)
     if not creatives:
@@ -43,6 +44,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
         exposures,
         settings,
         version=version,
+        category_of={item.item_id: item.category for item in items},
         judged=judged,
         rgb_difference=_rgb_differences(studio),
     )
@@ -75,6 +77,7 @@ def summarise(build: PairBuild) -> dict[str, Any]:
             "omega_interval": build.noise.omega_interval,
         },
         "tau": asdict(build.tau),
+        "tau_by_category": {name: asdict(fit) for name, fit in build.tau_by_category.items()},
         "expected_wrong": build.expected_wrong,
         "funnel": dict(build.funnel),
     }

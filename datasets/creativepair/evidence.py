@@ -235,8 +235,14 @@ def estimate(
     return _finish(_divide(shared, impressions), log_ratio, count_variance, noise, tau)
 
 
-def with_constants(estimates: Estimates, noise: NoiseModel, tau: float) -> Estimates:
-    """Return the estimates under other constants; the log ratios and their counts stay."""
+def with_constants(estimates: Estimates, noise: NoiseModel, tau: Floats) -> Estimates:
+    """Return the estimates under other constants; the log ratios and their counts stay.
+
+    Args:
+        estimates: under any constants.
+        noise: what the counts alone leave out.
+        tau: standard deviation of true log ratios in the item of each pair, [num_pairs].
+    """
     return _finish(
         estimates.shared_share, estimates.log_ratio, estimates.count_variance, noise, tau
     )
@@ -280,7 +286,11 @@ def list_keys(keys: Sequence[CreativeKey]) -> str:
 
 
 def _finish(
-    shared_share: Floats, log_ratio: Floats, count_variance: Floats, noise: NoiseModel, tau: float
+    shared_share: Floats,
+    log_ratio: Floats,
+    count_variance: Floats,
+    noise: NoiseModel,
+    tau: float | Floats,
 ) -> Estimates:
     variance = noise.widen(count_variance)
     sd = np.sqrt(variance)

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from itertools import combinations, groupby
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ from creativepair.evidence import (
     with_constants,
 )
 from creativepair.fingerprints import hamming
-from creativepair.noise import NoiseFit, TauFit, fit_constants
+from creativepair.noise import NO_CATEGORY, NoiseFit, TauFit, fit_constants
 from creativepair.records import (
     NOT_CONSIDERED,
     Creative,
@@ -51,6 +52,8 @@ RgbDifference = Callable[[Creative, Creative], float]
 # An item of 200 creatives has 19,900 pairs. Beyond that, a sample is looked at: an item of 5,000
 # creatives would otherwise write 12.5 million rows to fill three places.
 MAX_PAIRS_PER_ITEM = 20_000
+
+_NOTHING: Mapping[str, None] = MappingProxyType({})
 
 ESTIMATED_FIELDS = tuple(sorted({f.name for f in fields(Estimates)} & set(Evidence.model_fields)))
 
@@ -101,7 +104,7 @@ class PairSettings(BaseModel):
         min_group_p: p-value under which a declared experiment fails it.
         noise: what the counts alone leave out; None fits it on the build's own A/A pairs.
         tau: standard deviation of true log CTR ratios within an item; None fits it on the build's
-            other pairs.
+            other pairs, over all and in each category.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -148,6 +151,7 @@ class PairBuild:
         noise_scale: root mean square of θ̂/√v over the A/A pairs; None without such pairs.
         num_aa_pairs: how many A/A pairs it was measured on.
         noise, tau: the constants of the evidence, fitted or given.
+        tau_by_category: that of items with a category; none where tau was given.
         expected_wrong: mean false sign rate of the candidates; None without any evidence.
     """
 
@@ -159,6 +163,7 @@ class PairBuild:
     num_aa_pairs: int
     noise: NoiseFit
     tau: TauFit
+    tau_by_category: dict[str, TauFit]
     expected_wrong: float | None
 
     @property
@@ -174,6 +179,7 @@ def build_pairs(
     *,
     version: int,
     rgb_difference: RgbDifference,
+    category_of: Mapping[str, str | None] = _NOTHING,
     judged: AbstractSet[str] = frozenset(),
 ) -> PairBuild:
     """Find the candidate pairs among all pairs of creatives of an item.
@@ -188,6 +194,7 @@ def build_pairs(
         version: number of the build, written into its evidence.
         rgb_difference: mean RGB difference, 0 to 255, of two creatives' thumbnails; called only
             where the pHash is close, since it reads pictures.
+        category_of: category by item id, where there is one; its items share a tau.
         judged: ids of pairs that people have judged; the cap takes these first.
 
     Raises:
@@ -203,15 +210,21 @@ def build_pairs(
     in_flagged = _find_in_groups(log, pairs, flagged)
     left_out = in_flagged & (not settings.include_flagged_groups)
     aa = identical & ~left_out
-    noise, tau = fit_constants(
+    names, category = _number_categories(pool, category_of)
+    noise, tau, by_category = fit_constants(
         estimates,
         _number_items(pool)[pairs.a],
+        category[pairs.a],
         aa,
         ~identical & ~left_out,
         noise=settings.noise,
         tau=settings.tau,
     )
-    estimates = with_constants(estimates, noise.noise, tau.tau)
+    # The last place is that of NO_CATEGORY.
+    taus = np.full(len(names) + 1, tau.tau)
+    for number, fit in by_category.items():
+        taus[number] = fit.tau
+    estimates = with_constants(estimates, noise.noise, taus[category[pairs.a]])
     tests = [identical, _find_too_alike(pool, pairs, identical, settings, rgb_difference)]
     if not settings.without_logs:
         tests += _test_evidence(log, pairs, estimates, left_out, settings)
@@ -227,6 +240,7 @@ def build_pairs(
         num_aa_pairs=num_aa_pairs,
         noise=noise,
         tau=tau,
+        tau_by_category={names[number]: fit for number, fit in by_category.items()},
         expected_wrong=_expect_wrong(estimates.prob_a, reasons),
     )
 
@@ -259,6 +273,16 @@ def _number_items(pool: Sequence[Creative]) -> Ints:
     starts = [i == 0 or pool[i - 1].item_id != creative.item_id for i, creative in enumerate(pool)]
     numbers: Ints = np.cumsum(np.array(starts, dtype=np.int64)) - 1
     return numbers
+
+
+def _number_categories(
+    pool: Sequence[Creative], category_of: Mapping[str, str | None]
+) -> tuple[list[str], Ints]:
+    """Return the categories, and for each creative the number of its own, [num_creatives]."""
+    names = sorted({name for name in category_of.values() if name})
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+    codes = [numbers.get(category_of.get(creative.item_id), NO_CATEGORY) for creative in pool]
+    return names, np.array(codes, dtype=np.int64)
 
 
 def _flag_groups(log: ExposureLog, min_p: float) -> dict[GroupKey, FlaggedGroup]:

@@ -551,3 +551,62 @@ def test_constants_fitted_on_the_build_keep_its_promise_where_the_defaults_break
     assert realised <= promised + 0.01
     realised, promised = promises["default"]
     assert realised > promised + 0.03  # or this world would not show the difference
+
+
+def plant_categories() -> tuple[list[Creative], list[Exposure], dict[str, str | None]]:
+    """Two categories of 1,500 items, tau 0.1 and 0.7; two items are without."""
+    drawn = {name: plant(DEFAULT_NOISE, tau, 1_500) for name, tau in (("calm", 0.1), ("wild", 0.7))}
+    creatives = [
+        row.model_copy(update={"item_id": f"{name}{row.item_id}"})
+        for name, (rows, _, _) in drawn.items()
+        for row in rows
+    ]
+    exposures = [
+        row.model_copy(update={"item_id": f"{name}{row.item_id}"})
+        for name, (_, rows, _) in drawn.items()
+        for row in rows
+    ]
+    category_of: dict[str, str | None] = {c.item_id: c.item_id[:4] for c in creatives}
+    return creatives, exposures, category_of | {"calm0": None, "wild0": ""}
+
+
+def build_categories(tau: float | None) -> tuple[PairBuild, dict[str, str | None]]:
+    creatives, exposures, category_of = plant_categories()
+    found = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(noise=DEFAULT_NOISE, tau=tau),
+        version=1,
+        rgb_difference=far_apart,
+        category_of=category_of,
+    )
+    return found, category_of
+
+
+def test_each_pair_is_shrunken_by_the_planted_spread_of_its_category() -> None:
+    found, category_of = build_categories(tau=None)
+    assert list(found.tau_by_category) == ["calm", "wild"]
+    assert found.tau_by_category["calm"].tau == pytest.approx(0.1, abs=0.03)
+    assert found.tau_by_category["wild"].tau == pytest.approx(0.7, abs=0.03)
+    assert 0.3 < found.tau.tau < 0.6
+    item_of = {pair.pair_id: pair.item_id for pair in found.pairs}
+    for row in found.evidence:
+        fit = found.tau_by_category.get(category_of[item_of[row.pair_id]] or "", found.tau)
+        if row.rel_gap and row.shrunken_gap and row.variance:
+            # posterior mean = log ratio · tau² / (tau² + V)
+            weight = math.log1p(row.shrunken_gap) / math.log1p(row.rel_gap)
+            assert math.sqrt(weight * row.variance / (1 - weight)) == pytest.approx(fit.tau)
+
+
+def test_a_given_spread_is_that_of_every_category() -> None:
+    found, _ = build_categories(tau=0.3)
+    assert (found.tau.tau, found.tau_by_category) == (0.3, {})
+    creatives, exposures, _ = plant_categories()
+    plain = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(noise=DEFAULT_NOISE, tau=0.3),
+        version=1,
+        rgb_difference=far_apart,
+    )
+    assert found == plain
