@@ -39,6 +39,13 @@ def build(
     min_group_p: Annotated[
         float | None, typer.Option(help="P-value under which an experiment is flagged; 0.001.")
     ] = None,
+    expected_shares: Annotated[
+        str | None,
+        typer.Option(
+            help="File of the traffic shares that experiments declare: item_id, experiment_id, "
+            "creative_id, share; others are held against equal shares.",
+        ),
+    ] = None,
     phi: Annotated[
         float | None, typer.Option(help="Noise: factor, with --omega; fitted when not given.")
     ] = None,
@@ -55,7 +62,7 @@ def build(
 ) -> None:
     """Compute CTR evidence, exclude near-duplicates, choose candidates."""
     from app.bootstrap import open_studio
-    from app.commands.build_pairs import build_workspace_pairs, summarise
+    from app.commands.build_pairs import build_workspace_pairs, read_expected_shares, summarise
 
     if (phi is None) != (omega is None):
         raise typer.BadParameter("give --phi and --omega together, or neither to fit both")
@@ -69,6 +76,7 @@ def build(
         max_rgb_difference=max_rgb_difference,
         include_flagged_groups=include_flagged_groups,
         min_group_p=min_group_p,
+        expected_shares=read_expected_shares(expected_shares) if expected_shares else None,
         noise=None if phi is None else {"phi": phi, "omega": omega},
         tau=tau,
         seed=seed,

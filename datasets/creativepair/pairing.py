@@ -24,10 +24,8 @@ from creativepair.evidence import (
     ExposureLog,
     Flags,
     Floats,
-    GroupKey,
     Ints,
     NoiseModel,
-    compute_sample_ratio_p,
     estimate_pairs,
     list_keys,
     noise_scale,
@@ -35,6 +33,13 @@ from creativepair.evidence import (
     with_constants,
 )
 from creativepair.fingerprints import hamming
+from creativepair.groups import (
+    ExpectedShare,
+    FlaggedGroup,
+    arrange_shares,
+    find_in_groups,
+    flag_groups,
+)
 from creativepair.noise import NO_CATEGORY, NoiseFit, TauFit, fit_constants
 from creativepair.records import (
     NOT_CONSIDERED,
@@ -66,7 +71,7 @@ class Reason(StrEnum):
         TOO_ALIKE: pHash and RGB difference are both small.
         NO_EXPOSURES: a creative without a single impression.
         FEW_IMPRESSIONS: a creative under `min_impressions`.
-        FLAGGED_GROUP: both are in a declared experiment whose traffic was not split evenly.
+        FLAGGED_GROUP: both are in a declared experiment whose traffic was not split as declared.
         NO_OVERLAP: too few of the impressions lie in strata that both share.
         NO_CLICKS: no estimate: no click in the shared strata, or nothing but clicks.
         SMALL_GAP: the adjusted gap is not over `min_gap`.
@@ -102,6 +107,7 @@ class PairSettings(BaseModel):
         without_logs: build from images alone; exposures and their filters are not looked at.
         include_flagged_groups: keep pairs whose declared experiment fails its check.
         min_group_p: p-value under which a declared experiment fails it.
+        expected_shares: of the creatives of declared experiments; equal ones in the others.
         noise: what the counts alone leave out; None fits it on the build's own A/A pairs.
         tau: standard deviation of true log CTR ratios within an item; None fits it on the build's
             other pairs, over all and in each category.
@@ -120,22 +126,9 @@ class PairSettings(BaseModel):
     without_logs: bool = False
     include_flagged_groups: bool = False
     min_group_p: float = Field(default=0.001, ge=0, lt=1)
+    expected_shares: tuple[ExpectedShare, ...] = ()
     noise: NoiseModel | None = None
     tau: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-
-@dataclass(frozen=True, slots=True)
-class FlaggedGroup:
-    """A declared experiment of an item whose impressions are not split evenly.
-
-    Attributes:
-        item_id, experiment_id: which.
-        p_value: of the chi-square test against equal shares.
-    """
-
-    item_id: str
-    experiment_id: str
-    p_value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +191,18 @@ def build_pairs(
         judged: ids of pairs that people have judged; the cap takes these first.
 
     Raises:
-        InputError: when a creative is given twice, or an exposure names a creative not given.
+        InputError: when a creative is given twice, an exposure names a creative not given, or
+            expected shares do not fit the logs.
     """
     pool = _sort_pool(creatives)
     place = {(creative.item_id, creative.creative_id): i for i, creative in enumerate(pool)}
     log = read_log([] if settings.without_logs else exposures, place)
-    flagged = _flag_groups(log, settings.min_group_p)
+    shares = () if settings.without_logs else settings.expected_shares
+    flagged = flag_groups(log, arrange_shares(shares, log, place), settings.min_group_p)
     pairs, not_considered = _draw_pairs(pool, log.impressions, settings)
     estimates, declared = estimate_pairs(log, pairs.a, pairs.b)
     identical = _find_identical(pool, pairs)
-    in_flagged = _find_in_groups(log, pairs, flagged)
+    in_flagged = find_in_groups(log, pairs.a, pairs.b, flagged)
     left_out = in_flagged & (not settings.include_flagged_groups)
     aa = identical & ~left_out
     names, category = _number_categories(pool, category_of)
@@ -283,15 +278,6 @@ def _number_categories(
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
     codes = [numbers.get(category_of.get(creative.item_id), NO_CATEGORY) for creative in pool]
     return names, np.array(codes, dtype=np.int64)
-
-
-def _flag_groups(log: ExposureLog, min_p: float) -> dict[GroupKey, FlaggedGroup]:
-    flagged = {}
-    for name in sorted(log.groups):
-        p_value = compute_sample_ratio_p(list(log.groups[name].values()))
-        if p_value < min_p:
-            flagged[name] = FlaggedGroup(*name, p_value)
-    return flagged
 
 
 def _draw_pairs(
@@ -378,21 +364,6 @@ def _find_too_alike(
             not same and too_alike(pool[a], pool[b])
             for (a, b), same in zip(pairs.places(), identical.tolist(), strict=True)
         ],
-        dtype=bool,
-    )
-
-
-def _find_in_groups(
-    log: ExposureLog, pairs: _Pairs, groups: Mapping[GroupKey, FlaggedGroup]
-) -> Flags:
-    """Return whether both creatives of a pair are in one of the groups."""
-    groups_of: dict[int, set[GroupKey]] = defaultdict(set)
-    for name in groups:
-        for creative in log.groups[name]:
-            groups_of[creative].add(name)
-    none: set[GroupKey] = set()
-    return np.array(
-        [bool(groups_of.get(a, none) & groups_of.get(b, none)) for a, b in pairs.places()],
         dtype=bool,
     )
 

@@ -345,7 +345,63 @@ def test_every_setting_of_a_build_can_be_given_and_is_stored_with_it(
         stored = pairs.list_evidence_builds(connection)[-1]["settings"]
     studio.store.close()
     noise = {"phi": given.pop("phi"), "omega": given.pop("omega")}
-    assert stored == given | {"noise": noise}
+    assert stored == given | {"noise": noise, "expected_shares": []}
+
+
+SHARES = "item_id,experiment_id,creative_id,share\n"
+
+
+def ingest_experiment(run: Run, files: Path) -> None:
+    """Read a log whose experiment showed one creative of item i1 three times as often."""
+    log = "item_id,creative_id,experiment_id,impressions,clicks\n"
+    (files / "exposures.csv").write_text(
+        f"{log}i1,1x,e,30000,1200\ni1,1y,e,10000,150\n", encoding="utf-8"
+    )
+    run("init", "work")
+    run(*ingest_words(files), "--workspace", "work")
+
+
+def test_expected_shares_are_read_from_a_file_and_stored_with_the_build(
+    run: Run, files: Path, tmp_path: Path
+) -> None:
+    ingest_experiment(run, files)
+    (tmp_path / "shares.csv").write_text(f"{SHARES}i1,e,1x,0.75\ni1,e,1y,0.25\n", encoding="utf-8")
+    words = ("pairs", "build", "--workspace", "work", "--json")
+    assert len(run(*words).json["flagged_groups"]) == 1
+    built = run(*words, "--expected-shares", "shares.csv").json
+    assert (built["flagged_groups"], built["candidates"]) == ([], 1)
+    studio = open_studio(tmp_path / "work")
+    with studio.store.read() as connection:
+        stored = pairs.list_evidence_builds(connection)[-1]["settings"]["expected_shares"]
+    studio.store.close()
+    group = {"item_id": "i1", "experiment_id": "e"}
+    assert stored == [
+        group | {"creative_id": "1x", "share": 0.75},
+        group | {"creative_id": "1y", "share": 0.25},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("item_id,creative_id,share\ni1,1x,1\n", "lacks the column experiment_id"),
+        (f"{SHARES}i1,e,1x,-0.5\n", "row 2, share: Input should be greater than or equal to 0"),
+        (f"{SHARES}i1,e,1x,half\n", "row 2, share: Input should be a valid number"),
+        (f"{SHARES}i1,e,1x\n", "row 2 "),
+        (f"{SHARES}i1,e,1x,nan\n", "row 2, share: "),
+        (f"{SHARES}i1,e,1z,1\n", "the item has no creative '1z'"),
+    ],
+)
+def test_expected_shares_that_cannot_be_used_are_named(
+    run: Run, files: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    ingest_experiment(run, files)
+    (tmp_path / "shares.csv").write_text(text, encoding="utf-8")
+    answer = run("pairs", "build", "--expected-shares", "shares.csv", "--workspace", "work")
+    assert (answer.exit_code, answer.out) == (1, "")
+    error, hint = answer.err.splitlines()
+    assert message in error
+    assert hint.startswith("Try: ")
 
 
 def test_a_demo_says_what_it_holds_and_is_not_drawn_twice(

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from creativepair import evidence as evidence_module
 from creativepair.errors import InputError
 from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
+from creativepair.groups import ExpectedShare, FlaggedGroup
 from creativepair.pairing import (
     MAX_PAIRS_PER_ITEM,
-    FlaggedGroup,
     PairBuild,
     PairSettings,
     Reason,
@@ -317,6 +317,66 @@ def test_an_uneven_experiment_is_flagged_and_kept_only_when_asked() -> None:
     assert asked.evidence[0].randomised is None  # declared, but the traffic says otherwise
 
 
+def share(creative_id: str, of: float, experiment_id: str = "e", item_id: str = "i") -> Any:
+    return ExpectedShare(
+        item_id=item_id, experiment_id=experiment_id, creative_id=creative_id, share=of
+    )
+
+
+UNEVEN = [
+    expose("x", (20_000, 600), experiment_id="e"),
+    expose("y", (10_000, 100), experiment_id="e"),
+]
+
+
+def test_traffic_is_held_against_the_shares_that_its_experiment_declares() -> None:
+    as_declared = build(TWO, UNEVEN, expected_shares=[share("y", 0.333), share("x", 0.667)])
+    assert only_reason(as_declared) is None
+    assert as_declared.flagged_groups == []
+    assert as_declared.evidence[0].randomised is True
+    otherwise = build(TWO, UNEVEN, expected_shares=[share("x", 0.6), share("y", 0.4)])
+    assert only_reason(otherwise) == Reason.FLAGGED_GROUP
+    assert 0 < otherwise.flagged_groups[0].p_value < 1e-100
+    backwards = build(TWO, UNEVEN[::-1], expected_shares=[share("y", 0.4), share("x", 0.6)])
+    assert backwards.flagged_groups == otherwise.flagged_groups
+
+
+def test_a_creative_that_was_to_be_shown_and_never_was_fails_the_check() -> None:
+    creatives = [*TWO, make_creative("z")]
+    even = [expose(c, (10_000, 300), experiment_id="e") for c in "xy"]
+    assert build(creatives, even).flagged_groups == []
+    thirds = [share(c, 0.333) for c in "xyz"]
+    assert build(creatives, even, expected_shares=thirds).flagged_groups != []
+
+
+def test_without_logs_nothing_is_asked_of_the_shares() -> None:
+    found = build(TWO, UNEVEN, without_logs=True, expected_shares=[share("x", 0.1, "unknown")])
+    assert only_reason(found) is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "problem"),
+    [
+        ([share("x", 0.5), share("q", 0.5)], r"i/e/q: the item has no creative 'q'"),
+        ([share("x", 0.5), share("y", 0.6)], r"the shares of i/e sum to 1\.1, not 1"),
+        ([share("x", 0.5), share("y", 0.498)], r"the shares of i/e sum to 0\.998, not 1"),
+        ([share("x", 0), share("y", 0)], r"the shares of i/e sum to 0, not 1"),
+        ([share("x", 1.0)], r"i/e has no share for y"),
+        ([share("x", 0.5), share("x", 0.5)], r"i/e/x has two shares"),
+        ([share("x", 0.5, "f"), share("y", 0.5, "f")], r"i/f is no experiment of the logs"),
+    ],
+)
+def test_shares_that_do_not_fit_the_logs_are_refused(shares: list[Any], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        build(TWO, UNEVEN, expected_shares=shares)
+
+
+def test_of_many_problems_with_shares_twenty_are_told() -> None:
+    unknown = [share(f"u{k:02}", 0.04) for k in range(25)]
+    with pytest.raises(InputError, match=r"'u00'.*'u19'; and 5 more"):
+        build(TWO, UNEVEN, expected_shares=unknown)
+
+
 def test_uneven_traffic_that_nobody_declared_randomised_is_left_alone() -> None:
     found = build(TWO, [expose("x", (20_000, 600)), expose("y", (10_000, 100))])
     assert only_reason(found) is None
@@ -471,7 +531,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_settings_survive_the_way_to_json_and_back() -> None:
-    changed = PairSettings(min_gap=0.3, tau=0.2)
+    changed = PairSettings(min_gap=0.3, tau=0.2, expected_shares=(share("x", 0.25),))
     assert PairSettings.model_validate_json(changed.model_dump_json()) == changed
 
 
