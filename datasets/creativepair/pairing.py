@@ -76,6 +76,7 @@ class Reason(StrEnum):
         NO_CLICKS: no estimate: no click in the shared strata, or nothing but clicks.
         SMALL_GAP: the adjusted gap is not over `min_gap`.
         LOW_CONFIDENCE: the winner is less sure than `min_confidence`.
+        ITEM_CHANGED: judged on an item whose title, category or queries have changed since.
         OVER_CAP: qualifies, but the item already has `per_item` candidates.
     """
 
@@ -88,6 +89,7 @@ class Reason(StrEnum):
     NO_CLICKS = "no_clicks"
     SMALL_GAP = "small_gap"
     LOW_CONFIDENCE = "low_confidence"
+    ITEM_CHANGED = "item_changed"
     OVER_CAP = "over_cap"
 
 
@@ -174,6 +176,7 @@ def build_pairs(
     rgb_difference: RgbDifference,
     category_of: Mapping[str, str | None] = _NOTHING,
     judged: AbstractSet[str] = frozenset(),
+    outdated: AbstractSet[str] = frozenset(),
 ) -> PairBuild:
     """Find the candidate pairs among all pairs of creatives of an item.
 
@@ -189,6 +192,7 @@ def build_pairs(
             where the pHash is close, since it reads pictures.
         category_of: category by item id, where there is one; its items share a tau.
         judged: ids of pairs that people have judged; the cap takes these first.
+        outdated: ids of those that were judged on an item that reads otherwise today.
 
     Raises:
         InputError: when a creative is given twice, an exposure names a creative not given, or
@@ -220,9 +224,13 @@ def build_pairs(
     for number, fit in by_category.items():
         taus[number] = fit.tau
     estimates = with_constants(estimates, noise.noise, taus[category[pairs.a]])
-    tests = [identical, _find_too_alike(pool, pairs, identical, settings, rgb_difference)]
+    tests = {
+        Reason.IDENTICAL: identical,
+        Reason.TOO_ALIKE: _find_too_alike(pool, pairs, identical, settings, rgb_difference),
+        Reason.ITEM_CHANGED: np.array([name in outdated for name in pairs.ids], dtype=bool),
+    }
     if not settings.without_logs:
-        tests += _test_evidence(log, pairs, estimates, left_out, settings)
+        tests |= _test_evidence(log, pairs, estimates, left_out, settings)
     reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings, judged)
 
     scale, num_aa_pairs = noise_scale(estimates.log_ratio[aa], estimates.count_variance[aa])
@@ -370,25 +378,26 @@ def _find_too_alike(
 
 def _test_evidence(
     log: ExposureLog, pairs: _Pairs, estimates: Estimates, left_out: Flags, settings: PairSettings
-) -> list[Flags]:
-    """Return one array per `Reason` from NO_EXPOSURES to LOW_CONFIDENCE: where it applies."""
+) -> dict[Reason, Flags]:
+    """Return where each reason that looks at the logs applies."""
     fewest = np.minimum(log.impressions[pairs.a], log.impressions[pairs.b])
     confidence = np.maximum(estimates.prob_a, 1 - estimates.prob_a)
-    return [
-        fewest == 0,
-        fewest < settings.min_impressions,
-        left_out,
-        estimates.shared_share < settings.min_shared_share,
-        np.isnan(estimates.log_ratio),
-        estimates.rel_gap <= settings.min_gap,
-        confidence < settings.min_confidence,
-    ]
+    return {
+        Reason.NO_EXPOSURES: fewest == 0,
+        Reason.FEW_IMPRESSIONS: fewest < settings.min_impressions,
+        Reason.FLAGGED_GROUP: left_out,
+        Reason.NO_OVERLAP: estimates.shared_share < settings.min_shared_share,
+        Reason.NO_CLICKS: np.isnan(estimates.log_ratio),
+        Reason.SMALL_GAP: estimates.rel_gap <= settings.min_gap,
+        Reason.LOW_CONFIDENCE: confidence < settings.min_confidence,
+    }
 
 
-def _give_first_reasons(tests: Sequence[Flags]) -> list[Reason | None]:
-    """Return the first reason that applies to each pair; tests are in the order of `Reason`."""
-    first = np.select(tests, range(len(tests)), default=-1)
-    named: dict[int, Reason | None] = dict(enumerate(Reason))
+def _give_first_reasons(tests: Mapping[Reason, Flags]) -> list[Reason | None]:
+    """Return the first reason that applies to each pair, in the order of `Reason`."""
+    asked = [reason for reason in Reason if reason in tests]
+    first = np.select([tests[reason] for reason in asked], range(len(asked)), default=-1)
+    named: dict[int, Reason | None] = dict(enumerate(asked))
     return [named.get(number) for number in first.tolist()]
 
 

@@ -270,6 +270,32 @@ def test_judged_pairs_keep_their_place_under_the_cap() -> None:
         assert [p.pair_id for p in found.pairs if p.reject_reason is None] == [judged]
 
 
+@pytest.mark.parametrize("without_logs", [False, True])
+def test_a_pair_judged_on_another_item_text_gives_its_place_to_the_next(without_logs: bool) -> None:
+    creatives = [make_creative(f"c{k}") for k in range(4)]
+    exposures = [expose(f"c{k}", (20_000, 100 * 2**k)) for k in range(4)]
+    settings = PairSettings(
+        per_item=1, noise=DEFAULT_NOISE, tau=DEFAULT_TAU, without_logs=without_logs
+    )
+    (first,) = [
+        pair.pair_id
+        for pair in build(creatives, exposures, per_item=1, without_logs=without_logs).pairs
+        if pair.reject_reason is None
+    ]
+    found = build_pairs(
+        creatives,
+        exposures,
+        settings,
+        version=1,
+        rgb_difference=far_apart,
+        judged={first},
+        outdated={first},
+    )
+    reasons = {pair.pair_id: pair.reject_reason for pair in found.pairs}
+    assert reasons[first] == Reason.ITEM_CHANGED
+    assert found.funnel["candidate"] == found.funnel[Reason.ITEM_CHANGED] == 1
+
+
 def test_without_logs_only_images_and_the_cap_decide() -> None:
     creatives = [make_creative(f"c{k}") for k in range(4)]
     creatives.append(make_creative("copy", aa_of="c0"))
