@@ -87,7 +87,7 @@ def fill(store: Store, num_items: int, seed: int) -> None:
         for start in range(0, num_items, _BATCH):
             names = [f"item{number}" for number in range(start, min(start + _BATCH, num_items))]
             revisions = [{"item_id": name, "revision": 1} for name in names]
-            text = {"title": "", "category": None, "queries": [], "created_at": now}
+            text: dict[str, Any] = {"title": "", "category": None, "queries": [], "created_at": now}
             connection.execute(insert(tables.item_revisions), [row | text for row in revisions])
             connection.execute(insert(tables.items), revisions)
             connection.execute(insert(tables.creatives), list(draw_creatives(names)))

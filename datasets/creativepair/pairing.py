@@ -7,17 +7,17 @@ the order of its inputs does not matter. Every pair that is not a candidate has 
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from itertools import combinations, groupby
+from itertools import groupby
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from creativepair.columns import Columns
 from creativepair.errors import InputError
 from creativepair.evidence import (
     Estimates,
@@ -32,7 +32,7 @@ from creativepair.evidence import (
     read_log,
     with_constants,
 )
-from creativepair.fingerprints import hamming
+from creativepair.fingerprints import to_bits
 from creativepair.groups import (
     ExpectedShare,
     FlaggedGroup,
@@ -48,7 +48,7 @@ from creativepair.records import (
     Exposure,
     Pair,
     PairStatus,
-    order_identities,
+    identity_rank,
     pair_id_of,
 )
 
@@ -91,6 +91,10 @@ class Reason(StrEnum):
     LOW_CONFIDENCE = "low_confidence"
     ITEM_CHANGED = "item_changed"
     OVER_CAP = "over_cap"
+
+
+REASONS = tuple(Reason)
+CANDIDATE = -1  # in place of a place in REASONS
 
 
 class PairSettings(BaseModel):
@@ -150,8 +154,8 @@ class PairBuild:
         expected_wrong: mean false sign rate of the candidates; None without any evidence.
     """
 
-    pairs: list[Pair]
-    evidence: list[Evidence]
+    pairs: Columns[Pair]
+    evidence: Columns[Evidence]
     funnel: dict[str, int]
     flagged_groups: list[FlaggedGroup]
     noise_scale: float | None
@@ -224,7 +228,7 @@ def build_pairs(
     for number, fit in by_category.items():
         taus[number] = fit.tau
     estimates = with_constants(estimates, noise.noise, taus[category[pairs.a]])
-    tests = {
+    tests: dict[Reason, Flags] = {
         Reason.IDENTICAL: identical,
         Reason.TOO_ALIKE: _find_too_alike(pool, pairs, identical, settings, rgb_difference),
         Reason.ITEM_CHANGED: np.array([name in outdated for name in pairs.ids], dtype=bool),
@@ -255,10 +259,6 @@ class _Pairs:
     ids: list[str]
     a: Ints
     b: Ints
-
-    def places(self) -> Iterator[tuple[int, int]]:
-        """Yield the places of A and B of each pair."""
-        return zip(self.a.tolist(), self.b.tolist(), strict=True)
 
 
 def _sort_pool(creatives: Sequence[Creative]) -> list[Creative]:
@@ -293,43 +293,54 @@ def _draw_pairs(
 ) -> tuple[_Pairs, int]:
     """Return the pairs to consider, and how many are left out."""
     able = impressions >= (0 if settings.without_logs else settings.min_impressions)
-    drawn: list[tuple[int, int]] = []
-    left_out = 0
-    for item_id, group in groupby(range(len(pool)), key=lambda i: pool[i].item_id):
-        members = list(group)
-        considered = _draw_pairs_of_item(item_id, members, able, settings.seed)
-        drawn += considered
-        left_out += math.comb(len(members), 2) - len(considered)
-    ids, places = [], []
-    for i, j in drawn:
-        item_id, first, second = pool[i].item_id, pool[i].creative_id, pool[j].creative_id
-        ids.append(pair_id_of(item_id, first, second))
-        places.append((i, j) if order_identities(item_id, first, second)[0] == first else (j, i))
-    a, b = np.array(places, dtype=np.int64).reshape(-1, 2).T
-    return _Pairs(ids, a, b), left_out
+    first, sizes = np.unique(_number_items(pool), return_index=True, return_counts=True)[1:]
+    drawn = [np.empty((2, 0), dtype=np.int64)]
+    for size in np.unique(sizes).tolist():
+        starts = first[sizes == size]
+        if math.comb(size, 2) <= MAX_PAIRS_PER_ITEM:
+            within = np.stack(np.triu_indices(size, 1))
+            drawn.append((starts[:, None] + within[:, None, :]).reshape(2, -1))
+        else:
+            for start in starts.tolist():
+                members = start + np.flatnonzero(able[start : start + size])
+                drawn.append(_draw_pairs_of_item(pool[start].item_id, members, settings.seed))
+    i, j = np.concatenate(drawn, axis=1)
+    order = np.lexsort((j, i))
+    i, j = i[order], j[order]
+    ids = [
+        pair_id_of(pool[x].item_id, pool[x].creative_id, pool[y].creative_id)
+        for x, y in zip(i.tolist(), j.tolist(), strict=True)
+    ]
+    rank = np.array([identity_rank(c.item_id, c.creative_id) for c in pool], dtype="S64")
+    in_order = rank[i] <= rank[j]
+    num_pairs = int((sizes * (sizes - 1) // 2).sum())
+    return _Pairs(ids, np.where(in_order, i, j), np.where(in_order, j, i)), num_pairs - len(ids)
 
 
-def _draw_pairs_of_item(
-    item_id: str, members: Sequence[int], able: Flags, seed: int
-) -> list[tuple[int, int]]:
-    if math.comb(len(members), 2) > MAX_PAIRS_PER_ITEM:
-        members = [i for i in members if able[i]]
+def _draw_pairs_of_item(item_id: str, members: Ints, seed: int) -> Ints:
+    """Return pairs of an item's members, [2, num_pairs]: all, or a sample where they are many."""
     num_pairs = math.comb(len(members), 2)
     if num_pairs <= MAX_PAIRS_PER_ITEM:
-        return list(combinations(members, 2))
+        return np.stack([members[k] for k in np.triu_indices(len(members), 1)])
     # Seeded by the item, so that another item in the build does not change this one's sample.
     rng = np.random.default_rng(list(hashlib.sha256(f"{seed}\x1f{item_id}".encode()).digest()))
-    ranks = np.sort(rng.choice(num_pairs, MAX_PAIRS_PER_ITEM, replace=False, shuffle=False))
-    # In the order of `combinations`, the pairs that begin with member i start at rank start[i].
+    ranks = rng.choice(num_pairs, MAX_PAIRS_PER_ITEM, replace=False, shuffle=False)
+    # Pairs in the order of `combinations`: those that begin with member i start at rank start[i].
     start = np.concatenate([[0], np.cumsum(np.arange(len(members) - 1, 0, -1))])
     i = np.searchsorted(start, ranks, side="right") - 1
-    j = i + 1 + ranks - start[i]
-    return [(members[x], members[y]) for x, y in zip(i.tolist(), j.tolist(), strict=True)]
+    return np.stack([members[i], members[i + 1 + ranks - start[i]]])
 
 
 def _find_identical(pool: Sequence[Creative], pairs: _Pairs) -> Flags:
-    look = _name_looks(pool)
-    return np.array([look[a] == look[b] for a, b in pairs.places()], dtype=bool)
+    look = _number(_name_looks(pool))
+    found: Flags = look[pairs.a] == look[pairs.b]
+    return found
+
+
+def _number(names: Iterable[str]) -> Ints:
+    """Return a number for each name, equal where the names are, [num_names]."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 
 def _name_looks(pool: Sequence[Creative]) -> list[str]:
@@ -360,20 +371,16 @@ def _find_too_alike(
     settings: PairSettings,
     rgb_difference: RgbDifference,
 ) -> Flags:
-    def too_alike(a: Creative, b: Creative) -> bool:
-        return (
-            a.recipe == b.recipe  # hashes of two recipes cannot be compared
-            and hamming(a.phash, b.phash) <= settings.phash_radius
-            and rgb_difference(a, b) < settings.max_rgb_difference
-        )
-
-    return np.array(
-        [
-            not same and too_alike(pool[a], pool[b])
-            for (a, b), same in zip(pairs.places(), identical.tolist(), strict=True)
-        ],
-        dtype=bool,
+    recipe = _number(creative.recipe for creative in pool)  # hashes of two cannot be compared
+    phash = to_bits(creative.phash for creative in pool)
+    distance = np.bitwise_count(phash[pairs.a] ^ phash[pairs.b])
+    found: Flags = (
+        ~identical & (recipe[pairs.a] == recipe[pairs.b]) & (distance <= settings.phash_radius)
     )
+    for row in np.flatnonzero(found).tolist():
+        a, b = pool[int(pairs.a[row])], pool[int(pairs.b[row])]
+        found[row] = rgb_difference(a, b) < settings.max_rgb_difference
+    return found
 
 
 def _test_evidence(
@@ -393,21 +400,20 @@ def _test_evidence(
     }
 
 
-def _give_first_reasons(tests: Mapping[Reason, Flags]) -> list[Reason | None]:
-    """Return the first reason that applies to each pair, in the order of `Reason`."""
-    asked = [reason for reason in Reason if reason in tests]
-    first = np.select([tests[reason] for reason in asked], range(len(asked)), default=-1)
-    named: dict[int, Reason | None] = dict(enumerate(asked))
-    return [named.get(number) for number in first.tolist()]
+def _give_first_reasons(tests: Mapping[Reason, Flags]) -> Ints:
+    """Return the place in `REASONS` of the first that applies to each pair, or CANDIDATE."""
+    asked = [place for place, reason in enumerate(REASONS) if reason in tests]
+    first: Ints = np.select([tests[REASONS[p]] for p in asked], asked, default=CANDIDATE)
+    return first
 
 
 def _cap_items(
     pool: Sequence[Creative],
     pairs: _Pairs,
-    reasons: Sequence[Reason | None],
+    reasons: Ints,
     settings: PairSettings,
     judged: AbstractSet[str],
-) -> list[Reason | None]:
+) -> Ints:
     """Leave at most `per_item` candidates an item: judged ones first, then by a seeded hash.
 
     What people have judged keeps its place; new creatives must not undo their work.
@@ -423,70 +429,65 @@ def _cap_items(
         return pair_id not in judged, digest
 
     candidates: dict[str, list[int]] = defaultdict(list)
-    for position, (a, reason) in enumerate(zip(pairs.a.tolist(), reasons, strict=True)):
-        if reason is None:
-            candidates[pool[a].item_id].append(position)
-    capped = list(reasons)
+    for position in np.flatnonzero(reasons == CANDIDATE).tolist():
+        candidates[pool[int(pairs.a[position])].item_id].append(position)
+    capped = reasons.copy()
     for positions in candidates.values():
-        for position in sorted(positions, key=draw)[settings.per_item :]:
-            capped[position] = Reason.OVER_CAP
+        if len(positions) > settings.per_item:
+            capped[sorted(positions, key=draw)[settings.per_item :]] = REASONS.index(
+                Reason.OVER_CAP
+            )
     return capped
 
 
-def _expect_wrong(prob_a: Floats, reasons: Sequence[Reason | None]) -> float | None:
-    kept = np.array([reason is None for reason in reasons], dtype=bool) & ~np.isnan(prob_a)
+def _expect_wrong(prob_a: Floats, reasons: Ints) -> float | None:
+    kept = (reasons == CANDIDATE) & ~np.isnan(prob_a)
     if not kept.any():
         return None
     return float(np.minimum(prob_a, 1 - prob_a)[kept].mean())
 
 
-def _count_reasons(reasons: Sequence[Reason | None], not_considered: int) -> dict[str, int]:
-    counted = Counter(reasons)
+def _count_reasons(reasons: Ints, not_considered: int) -> dict[str, int]:
     return {
         NOT_CONSIDERED: not_considered,
-        **{reason.value: counted[reason] for reason in Reason},
-        PairStatus.CANDIDATE.value: counted[None],
+        **{r.value: int((reasons == place).sum()) for place, r in enumerate(REASONS)},
+        PairStatus.CANDIDATE.value: int((reasons == CANDIDATE).sum()),
     }
 
 
-def _write_pairs(
-    pool: Sequence[Creative], pairs: _Pairs, reasons: Sequence[Reason | None]
-) -> list[Pair]:
-    return [
-        Pair(
-            pair_id=pair_id,
-            item_id=pool[a].item_id,
-            creative_a=pool[a].creative_id,
-            creative_b=pool[b].creative_id,
-            status=PairStatus.EXCLUDED if reason else PairStatus.CANDIDATE,
-            reject_reason=reason.value if reason else None,
-        )
-        for pair_id, (a, b), reason in zip(pairs.ids, pairs.places(), reasons, strict=True)
-    ]
+def _write_pairs(pool: Sequence[Creative], pairs: _Pairs, reasons: Ints) -> Columns[Pair]:
+    # CANDIDATE is the last place.
+    names = [*(reason.value for reason in REASONS), None]
+    statuses = [*(PairStatus.EXCLUDED.value for _ in REASONS), PairStatus.CANDIDATE.value]
+    a, b = pairs.a.tolist(), pairs.b.tolist()
+    return Columns(
+        Pair,
+        {
+            "pair_id": pairs.ids,
+            "item_id": [pool[i].item_id for i in a],
+            "creative_a": [pool[i].creative_id for i in a],
+            "creative_b": [pool[i].creative_id for i in b],
+            "status": [statuses[place] for place in reasons.tolist()],
+            "reject_reason": [names[place] for place in reasons.tolist()],
+        },
+    )
 
 
 def _write_evidence(
     log: ExposureLog, pairs: _Pairs, estimates: Estimates, randomised: Flags, version: int
-) -> list[Evidence]:
-    columns: dict[str, list[Any]] = {
-        name: [None if math.isnan(x) else x for x in getattr(estimates, name).tolist()]
-        for name in ESTIMATED_FIELDS
-    }
-    impressions = [int(count) for count in log.impressions.tolist()]
-    clicks = [int(count) for count in log.clicks.tolist()]
-    return [
-        Evidence(
-            pair_id=pair_id,
-            version=version,
-            impressions_a=impressions[a],
-            clicks_a=clicks[a],
-            impressions_b=impressions[b],
-            clicks_b=clicks[b],
-            randomised=True if declared else None,
-            **{name: column[row] for name, column in columns.items()},
-        )
-        for row, (pair_id, (a, b), declared) in enumerate(
-            zip(pairs.ids, pairs.places(), randomised.tolist(), strict=True)
-        )
-        if impressions[a] and impressions[b]
-    ]
+) -> Columns[Evidence]:
+    rows = np.flatnonzero((log.impressions[pairs.a] > 0) & (log.impressions[pairs.b] > 0))
+    a, b = pairs.a[rows], pairs.b[rows]
+    return Columns(
+        Evidence,
+        {
+            "pair_id": [pairs.ids[row] for row in rows.tolist()],
+            "version": np.full(len(rows), version),
+            "impressions_a": log.impressions[a].astype(np.int64),
+            "clicks_a": log.clicks[a].astype(np.int64),
+            "impressions_b": log.impressions[b].astype(np.int64),
+            "clicks_b": log.clicks[b].astype(np.int64),
+            "randomised": [True if declared else None for declared in randomised[rows].tolist()],
+            **{name: getattr(estimates, name)[rows] for name in ESTIMATED_FIELDS},
+        },
+    )

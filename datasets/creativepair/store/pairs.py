@@ -3,7 +3,8 @@
 Every function takes the connection of a transaction of `Store`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from creativepair.columns import list_batches
 from creativepair.errors import NotFoundError
 from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus
 from creativepair.store.tables import (
@@ -68,24 +70,35 @@ def save_build(
     )
     known = {row[0]: row[1] for row in connection.execute(select(pairs.c.pair_id, pairs.c.status))}
     judged = judged_pair_ids(connection)
-    decided = {pair.pair_id: (pair.status, pair.reject_reason) for pair in pairs_built}
-    absent = (PairStatus.EXCLUDED, NOT_CONSIDERED)
+    decided: set[str] = set()
+    for batch in list_batches(pairs_built):
+        decided |= {row["pair_id"] for row in batch}
+        _update(connection, [row for row in batch if row["pair_id"] in known], known, judged)
+        if added := [row for row in batch if row["pair_id"] not in known]:
+            connection.execute(insert(pairs), added)
+    absent = {"status": PairStatus.EXCLUDED.value, "reject_reason": NOT_CONSIDERED}
+    _update(connection, [absent | {"pair_id": i} for i in known.keys() - decided], known, judged)
+    for batch in list_batches(evidence_built):
+        connection.execute(insert(evidence), [row | {"version": version} for row in batch])
+    return count_pairs(connection).get(PairStatus.STALE, 0)
+
+
+def _update(
+    connection: Connection,
+    rows: Sequence[dict[str, Any]],
+    known: Mapping[str, str],
+    judged: AbstractSet[str],
+) -> None:
+    """Write what a build says of known pairs."""
     changes = []
-    for pair_id, before in known.items():
-        status, reason = decided.get(pair_id, absent)
-        if status is PairStatus.EXCLUDED and pair_id in judged:
-            status = PairStatus.STALE
-        if before != PairStatus.WITHDRAWN:
-            changes.append({"id": pair_id, "status": status.value, "reject_reason": reason})
-    added = [pair.model_dump(mode="json") for pair in pairs_built if pair.pair_id not in known]
+    for row in rows:
+        pair_id, status = row["pair_id"], row["status"]
+        if status == PairStatus.EXCLUDED and pair_id in judged:
+            status = PairStatus.STALE.value
+        if known[pair_id] != PairStatus.WITHDRAWN:
+            changes.append({"id": pair_id, "status": status, "reject_reason": row["reject_reason"]})
     if changes:
         connection.execute(update(pairs).where(pairs.c.pair_id == bindparam("id")), changes)
-    if added:
-        connection.execute(insert(pairs), added)
-    if evidence_built:
-        rows = [row.model_dump() | {"version": version} for row in evidence_built]
-        connection.execute(insert(evidence), rows)
-    return count_pairs(connection).get(PairStatus.STALE, 0)
 
 
 def get_pair(connection: Connection, pair_id: str) -> Pair:
