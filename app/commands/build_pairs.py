@@ -38,7 +38,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairB
         exposures = catalogue.list_exposures(connection)
         items = catalogue.list_items(connection)
         version = pairs.next_evidence_version(connection)
-        judged = pairs.judged_pair_ids(connection)
+        judged = pairs.list_judged_pairs(connection)
         outdated = pairs.outdated_pair_ids(connection)
     if not creatives:
         raise StateError("the workspace has no creatives", hint="Read some: creativepair ingest.")

@@ -7,7 +7,7 @@ the order of its inputs does not matter. Every pair that is not a candidate has 
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from creativepair.columns import Columns
 from creativepair.errors import InputError
 from creativepair.evidence import (
+    CreativeKey,
     Estimates,
     ExposureLog,
     Flags,
@@ -179,13 +180,13 @@ def build_pairs(
     version: int,
     rgb_difference: RgbDifference,
     category_of: Mapping[str, str | None] = _NOTHING,
-    judged: AbstractSet[str] = frozenset(),
+    judged: Collection[Pair] = (),
     outdated: AbstractSet[str] = frozenset(),
 ) -> PairBuild:
     """Find the candidate pairs among all pairs of creatives of an item.
 
     An item with more than `MAX_PAIRS_PER_ITEM` pairs is looked at only between creatives with
-    enough impressions, and if these are still too many, in a seeded sample.
+    enough impressions, and if these are still too many, in a seeded sample; and at judged pairs.
 
     Args:
         creatives: in any order.
@@ -195,7 +196,8 @@ def build_pairs(
         rgb_difference: mean RGB difference, 0 to 255, of two creatives' thumbnails; called only
             where the pHash is close, since it reads pictures.
         category_of: category by item id, where there is one; its items share a tau.
-        judged: ids of pairs that people have judged; the cap takes these first.
+        judged: pairs that people have judged; they are always looked at, and the cap takes them
+            first.
         outdated: ids of those that were judged on an item that reads otherwise today.
 
     Raises:
@@ -207,7 +209,9 @@ def build_pairs(
     log = read_log([] if settings.without_logs else exposures, place)
     shares = () if settings.without_logs else settings.expected_shares
     flagged = flag_groups(log, arrange_shares(shares, log, place), settings.min_group_p)
-    pairs, not_considered = _draw_pairs(pool, log.impressions, settings)
+    pairs, not_considered = _draw_pairs(
+        pool, log.impressions, settings, _find_places(judged, place)
+    )
     estimates, declared = estimate_pairs(log, pairs.a, pairs.b)
     identical = _find_identical(pool, pairs)
     in_flagged = find_in_groups(log, pairs.a, pairs.b, flagged)
@@ -235,7 +239,8 @@ def build_pairs(
     }
     if not settings.without_logs:
         tests |= _test_evidence(log, pairs, estimates, left_out, settings)
-    reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings, judged)
+    judged_ids = {pair.pair_id for pair in judged}
+    reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings, judged_ids)
 
     scale, num_aa_pairs = noise_scale(estimates.log_ratio[aa], estimates.count_variance[aa])
     return PairBuild(
@@ -288,13 +293,24 @@ def _number_categories(
     return names, np.array(codes, dtype=np.int64)
 
 
+def _find_places(pairs: Collection[Pair], place: Mapping[CreativeKey, int]) -> Ints:
+    """Return the places of the creatives of pairs, lower first, [2, num_found]."""
+    found = [
+        sorted(place[key] for key in keys)
+        for pair in pairs
+        if (keys := {(pair.item_id, name) for name in (pair.creative_a, pair.creative_b)})
+        <= place.keys()
+    ]
+    return np.array(found, dtype=np.int64).reshape(-1, 2).T
+
+
 def _draw_pairs(
-    pool: Sequence[Creative], impressions: Floats, settings: PairSettings
+    pool: Sequence[Creative], impressions: Floats, settings: PairSettings, judged: Ints
 ) -> tuple[_Pairs, int]:
     """Return the pairs to consider, and how many are left out."""
     able = impressions >= (0 if settings.without_logs else settings.min_impressions)
     first, sizes = np.unique(_number_items(pool), return_index=True, return_counts=True)[1:]
-    drawn = [np.empty((2, 0), dtype=np.int64)]
+    drawn = [judged]
     for size in np.unique(sizes).tolist():
         starts = first[sizes == size]
         if math.comb(size, 2) <= MAX_PAIRS_PER_ITEM:
@@ -304,9 +320,8 @@ def _draw_pairs(
             for start in starts.tolist():
                 members = start + np.flatnonzero(able[start : start + size])
                 drawn.append(_draw_pairs_of_item(pool[start].item_id, members, settings.seed))
-    i, j = np.concatenate(drawn, axis=1)
-    order = np.lexsort((j, i))
-    i, j = i[order], j[order]
+    # In order, and judged ones that were drawn as well once.
+    i, j = np.divmod(np.unique(np.array([len(pool), 1]) @ np.concatenate(drawn, axis=1)), len(pool))
     ids = [
         pair_id_of(pool[x].item_id, pool[x].creative_id, pool[y].creative_id)
         for x, y in zip(i.tolist(), j.tolist(), strict=True)

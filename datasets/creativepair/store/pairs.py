@@ -225,6 +225,13 @@ def judged_pair_ids(connection: Connection) -> set[str]:
     return set(connection.execute(select(judgement_events.c.pair_id).distinct()).scalars())
 
 
+def list_judged_pairs(connection: Connection) -> list[Pair]:
+    """List the pairs on which anybody decided anything, by id."""
+    judged = select(judgement_events.c.pair_id)
+    query = select(pairs).where(pairs.c.pair_id.in_(judged)).order_by(pairs.c.pair_id)
+    return [Pair.model_validate(row._asdict()) for row in connection.execute(query)]
+
+
 def outdated_pair_ids(connection: Connection) -> set[str]:
     """Return the pairs whose item reads otherwise today than when they were judged last."""
     last = (
