@@ -8,20 +8,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from app.bootstrap import Studio
-from creativepair.errors import StateError
+from creativepair.errors import InputError, StateError
 from creativepair.fingerprints import mean_rgb_difference
+from creativepair.groups import ExpectedShare
+from creativepair.ingestion.files import read_table
 from creativepair.pairing import PairBuild, PairSettings, build_pairs
 from creativepair.records import Creative
 from creativepair.store import catalogue, pairs
 from creativepair.thumbnails import ThumbnailCache, thumbnail_of_derivative
 
 _CACHED_THUMBNAILS = 2_000
+_SHOWN_PROBLEMS = 20
 
 
-def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
+def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairBuild, int]:
     """Build evidence and pairs from everything ingested, as a new evidence version.
+
+    Returns:
+        The build, and how many judged pairs are stale after it.
 
     Raises:
         StateError: when there is nothing to pair.
@@ -29,8 +36,10 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
     with studio.store.read() as connection:
         creatives = catalogue.list_creatives(connection)
         exposures = catalogue.list_exposures(connection)
+        items = catalogue.list_items(connection)
         version = pairs.next_evidence_version(connection)
-        judged = pairs.judged_pair_ids(connection)
+        judged = pairs.list_judged_pairs(connection)
+        outdated = pairs.outdated_pair_ids(connection)
     if not creatives:
         raise StateError("the workspace has no creatives", hint="Read some: creativepair ingest.")
     if not exposures and not settings.without_logs:
@@ -43,11 +52,13 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
         exposures,
         settings,
         version=version,
+        category_of={item.item_id: item.category for item in items},
         judged=judged,
+        outdated=outdated,
         rgb_difference=_rgb_differences(studio),
     )
     with studio.store.write() as connection:
-        pairs.save_build(
+        num_stale = pairs.save_build(
             connection,
             pairs_built=build.pairs,
             evidence_built=build.evidence,
@@ -55,7 +66,42 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
             summary=summarise(build),
             now=datetime.now(UTC),
         )
-    return build
+    return build, num_stale
+
+
+def read_expected_shares(name: str) -> tuple[ExpectedShare, ...]:
+    """Read the expected shares of declared experiments from CSV, Parquet or JSONL.
+
+    Raises:
+        InputError: when the file cannot be read or a row is wrong; lists the first twenty.
+    """
+    table = read_table(name, {}, ())
+    columns = tuple(ExpectedShare.model_fields)
+    if missing := [column for column in columns if column not in table.columns]:
+        raise InputError(
+            f"{name} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}",
+            hint=f"Name the columns {', '.join(columns)}.",
+        )
+    rows, problems = [], []
+    for raw in table.rows:
+        if raw.problem:
+            problems.append(f"row {raw.row} {raw.problem}")
+            continue
+        try:
+            cells = {column: raw.values.get(column) for column in columns}
+            rows.append(ExpectedShare.model_validate(cells))
+        except ValidationError as error:
+            first = error.errors()[0]
+            problems.append(
+                f"row {raw.row}, {first['loc'][0]}: {first['msg']}, not {first['input']}"
+            )
+    if problems:
+        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if problems[_SHOWN_PROBLEMS:] else ""
+        raise InputError(
+            f"{name}: {'; '.join(problems[:_SHOWN_PROBLEMS])}{more}",
+            hint="A row holds item_id, experiment_id, creative_id and a share from 0 to 1.",
+        )
+    return tuple(rows)
 
 
 def summarise(build: PairBuild) -> dict[str, Any]:
@@ -75,6 +121,7 @@ def summarise(build: PairBuild) -> dict[str, Any]:
             "omega_interval": build.noise.omega_interval,
         },
         "tau": asdict(build.tau),
+        "tau_by_category": {name: asdict(fit) for name, fit in build.tau_by_category.items()},
         "expected_wrong": build.expected_wrong,
         "funnel": dict(build.funnel),
     }

@@ -3,25 +3,36 @@
 import hashlib
 import math
 import random
+import tracemalloc
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from creativepair import evidence as evidence_module
 from creativepair.errors import InputError
 from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
+from creativepair.groups import ExpectedShare, FlaggedGroup
 from creativepair.pairing import (
     MAX_PAIRS_PER_ITEM,
-    FlaggedGroup,
     PairBuild,
     PairSettings,
     Reason,
     build_pairs,
 )
-from creativepair.records import NOT_CONSIDERED, Creative, Exposure, PairStatus, pair_id_of
+from creativepair.records import (
+    NOT_CONSIDERED,
+    Creative,
+    Exposure,
+    Pair,
+    PairStatus,
+    order_identities,
+    pair_id_of,
+)
 
 GOOD = (20_000, 600)  # impressions, clicks: 3 %
 POOR = (20_000, 200)  # 1 %
@@ -115,6 +126,7 @@ def test_a_clear_randomised_pair_is_a_candidate_with_evidence() -> None:
         pytest.param({}, [CLEAR[0], expose("y", (0, 0))], Reason.NO_EXPOSURES, id="never shown"),
         pytest.param({}, [CLEAR[0], expose("y", (999, 9))], Reason.FEW_IMPRESSIONS, id="few"),
         pytest.param({}, [CLEAR[0], expose("y", (1, 1))], Reason.FEW_IMPRESSIONS, id="one"),
+        pytest.param({}, [expose(c, (1, 1)) for c in "xy"], Reason.FEW_IMPRESSIONS, id="one each"),
         pytest.param(
             {},
             [
@@ -135,6 +147,16 @@ def test_a_clear_randomised_pair_is_a_candidate_with_evidence() -> None:
             [expose("x", GOOD, source="feed"), expose("y", POOR, source="search")],
             Reason.NO_OVERLAP,
             id="other sources",
+        ),
+        pytest.param(
+            {},
+            [
+                *CLEAR,
+                expose("x", (90_000, 900), stratum="position=1"),
+                expose("y", (90_000, 900), stratum="position=2"),
+            ],
+            Reason.NO_OVERLAP,
+            id="most strata with one creative only",
         ),
         pytest.param(
             {},
@@ -258,16 +280,43 @@ def test_judged_pairs_keep_their_place_under_the_cap() -> None:
     creatives = [make_creative(f"c{k}") for k in range(8)]
     exposures = [expose(f"c{k}", (20_000, 100 * 2**k)) for k in range(8)]
     for number in range(28):
-        judged = build(creatives, exposures).pairs[number].pair_id
+        judged = build(creatives, exposures).pairs[number]
         found = build_pairs(
             creatives,
             exposures,
             PairSettings(per_item=1, noise=DEFAULT_NOISE, tau=DEFAULT_TAU),
             version=1,
             rgb_difference=far_apart,
-            judged={judged},
+            judged=[judged],
         )
-        assert [p.pair_id for p in found.pairs if p.reject_reason is None] == [judged]
+        kept = [p.pair_id for p in found.pairs if p.reject_reason is None]
+        assert kept == [judged.pair_id]
+
+
+@pytest.mark.parametrize("without_logs", [False, True])
+def test_a_pair_judged_on_another_item_text_gives_its_place_to_the_next(without_logs: bool) -> None:
+    creatives = [make_creative(f"c{k}") for k in range(4)]
+    exposures = [expose(f"c{k}", (20_000, 100 * 2**k)) for k in range(4)]
+    settings = PairSettings(
+        per_item=1, noise=DEFAULT_NOISE, tau=DEFAULT_TAU, without_logs=without_logs
+    )
+    (first,) = [
+        pair
+        for pair in build(creatives, exposures, per_item=1, without_logs=without_logs).pairs
+        if pair.reject_reason is None
+    ]
+    found = build_pairs(
+        creatives,
+        exposures,
+        settings,
+        version=1,
+        rgb_difference=far_apart,
+        judged=[first],
+        outdated={first.pair_id},
+    )
+    reasons = {pair.pair_id: pair.reject_reason for pair in found.pairs}
+    assert reasons[first.pair_id] == Reason.ITEM_CHANGED
+    assert found.funnel["candidate"] == found.funnel[Reason.ITEM_CHANGED] == 1
 
 
 def test_without_logs_only_images_and_the_cap_decide() -> None:
@@ -315,6 +364,66 @@ def test_an_uneven_experiment_is_flagged_and_kept_only_when_asked() -> None:
     assert only_reason(asked) is None
     assert asked.flagged_groups == found.flagged_groups
     assert asked.evidence[0].randomised is None  # declared, but the traffic says otherwise
+
+
+def share(creative_id: str, of: float, experiment_id: str = "e", item_id: str = "i") -> Any:
+    return ExpectedShare(
+        item_id=item_id, experiment_id=experiment_id, creative_id=creative_id, share=of
+    )
+
+
+UNEVEN = [
+    expose("x", (20_000, 600), experiment_id="e"),
+    expose("y", (10_000, 100), experiment_id="e"),
+]
+
+
+def test_traffic_is_held_against_the_shares_that_its_experiment_declares() -> None:
+    as_declared = build(TWO, UNEVEN, expected_shares=[share("y", 0.333), share("x", 0.667)])
+    assert only_reason(as_declared) is None
+    assert as_declared.flagged_groups == []
+    assert as_declared.evidence[0].randomised is True
+    otherwise = build(TWO, UNEVEN, expected_shares=[share("x", 0.6), share("y", 0.4)])
+    assert only_reason(otherwise) == Reason.FLAGGED_GROUP
+    assert 0 < otherwise.flagged_groups[0].p_value < 1e-100
+    backwards = build(TWO, UNEVEN[::-1], expected_shares=[share("y", 0.4), share("x", 0.6)])
+    assert backwards.flagged_groups == otherwise.flagged_groups
+
+
+def test_a_creative_that_was_to_be_shown_and_never_was_fails_the_check() -> None:
+    creatives = [*TWO, make_creative("z")]
+    even = [expose(c, (10_000, 300), experiment_id="e") for c in "xy"]
+    assert build(creatives, even).flagged_groups == []
+    thirds = [share(c, 0.333) for c in "xyz"]
+    assert build(creatives, even, expected_shares=thirds).flagged_groups != []
+
+
+def test_without_logs_nothing_is_asked_of_the_shares() -> None:
+    found = build(TWO, UNEVEN, without_logs=True, expected_shares=[share("x", 0.1, "unknown")])
+    assert only_reason(found) is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "problem"),
+    [
+        ([share("x", 0.5), share("q", 0.5)], r"i/e/q: the item has no creative 'q'"),
+        ([share("x", 0.5), share("y", 0.6)], r"the shares of i/e sum to 1\.1, not 1"),
+        ([share("x", 0.5), share("y", 0.498)], r"the shares of i/e sum to 0\.998, not 1"),
+        ([share("x", 0), share("y", 0)], r"the shares of i/e sum to 0, not 1"),
+        ([share("x", 1.0)], r"i/e has no share for y"),
+        ([share("x", 0.5), share("x", 0.5)], r"i/e/x has two shares"),
+        ([share("x", 0.5, "f"), share("y", 0.5, "f")], r"i/f is no experiment of the logs"),
+    ],
+)
+def test_shares_that_do_not_fit_the_logs_are_refused(shares: list[Any], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        build(TWO, UNEVEN, expected_shares=shares)
+
+
+def test_of_many_problems_with_shares_twenty_are_told() -> None:
+    unknown = [share(f"u{k:02}", 0.04) for k in range(25)]
+    with pytest.raises(InputError, match=r"'u00'.*'u19'; and 5 more"):
+        build(TWO, UNEVEN, expected_shares=unknown)
 
 
 def test_uneven_traffic_that_nobody_declared_randomised_is_left_alone() -> None:
@@ -410,7 +519,8 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_nothing_and_single_creatives_give_no_pairs() -> None:
     for creatives in ([], [make_creative("x")], [make_creative("x"), make_creative("x", "j")]):
         found = build(creatives, [])
-        assert (found.pairs, found.evidence, sum(found.funnel.values())) == ([], [], 0)
+        assert (list(found.pairs), list(found.evidence)) == ([], [])
+        assert sum(found.funnel.values()) == 0
 
 
 def test_a_very_large_item_is_looked_at_between_creatives_with_impressions() -> None:
@@ -422,6 +532,60 @@ def test_a_very_large_item_is_looked_at_between_creatives_with_impressions() -> 
     assert len(found.pairs) == math.comb(100, 2)
     assert found.funnel[NOT_CONSIDERED] == math.comb(5000, 2) - math.comb(100, 2)
     assert found.funnel["candidate"] == 3
+
+
+def test_five_thousand_creatives_with_logs_end_in_a_sample_whose_funnel_adds_up() -> None:
+    names = [f"c{k:04}" for k in range(5000)]
+    creatives = [make_creative(name) for name in names]
+    exposures = [expose(name, (2000, 20 + 20 * (k % 7))) for k, name in enumerate(names)]
+    tracemalloc.start()
+    found = build(creatives, exposures)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 200 * 2**20  # 12.5 million pairs as rows would be gigabytes
+    assert len(found.pairs) == len(found.evidence) == MAX_PAIRS_PER_ITEM
+    assert sum(found.funnel.values()) == math.comb(5000, 2)
+    assert found.funnel["candidate"] == 3
+
+
+# Counts as logs hold them when something is wrong with them, or with the world.
+STRANGE = [0, 1, 2, 999, 1000, 10**12, 10**15]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("xyz"),
+            st.sampled_from(["", "position=1", "position=2"]),
+            st.sampled_from(STRANGE),
+            st.floats(0, 1) | st.sampled_from([0.0, 1e-12, 1.0]),
+            st.sampled_from([None, "e"]),
+        ),
+        max_size=9,
+    ),
+    st.booleans(),
+)
+def test_strange_counts_end_in_one_reason_a_pair_and_numbers_that_are_numbers(
+    rows: list[tuple[str, str, int, float, str | None]], open_to_all: bool
+) -> None:
+    creatives = [make_creative("x"), make_creative("y"), make_creative("z", aa_of="x")]
+    exposures = [
+        expose(name, (n, int(n * share)), stratum=stratum, experiment_id=group)
+        for name, stratum, n, share, group in rows
+    ]
+    settings: dict[str, Any] = (
+        {"min_impressions": 0, "min_gap": 0, "min_confidence": 0.5, "min_shared_share": 0}
+        if open_to_all
+        else {}
+    )
+    found = build(creatives, exposures, noise=None, tau=None, **settings)
+    assert len(found.pairs) == sum(found.funnel.values()) == 3
+    for row in found.evidence:
+        values = [value for value in row.model_dump().values() if isinstance(value, float)]
+        assert all(math.isfinite(value) for value in values)
+    assert 0.5 > (found.expected_wrong or 0) >= 0
+    assert math.isfinite(found.tau.tau)
+    assert found.tau.tau > 0
 
 
 def test_a_very_large_item_beyond_that_is_sampled_by_seed() -> None:
@@ -438,6 +602,49 @@ def test_a_very_large_item_beyond_that_is_sampled_by_seed() -> None:
     assert 50 < min(appearances.values()) <= max(appearances.values()) < 150
     other = build(creatives, exposures, seed=1)
     assert {p.pair_id for p in other.pairs} != {p.pair_id for p in found.pairs}
+
+
+def make_judged(first: str, second: str) -> Pair:
+    a, b = order_identities("i", first, second)
+    return Pair(
+        pair_id=pair_id_of("i", a, b),
+        item_id="i",
+        creative_a=a,
+        creative_b=b,
+        status=PairStatus.CANDIDATE,
+    )
+
+
+def test_judged_pairs_of_a_very_large_item_are_always_looked_at() -> None:
+    names = [f"c{k:03}" for k in range(400)]
+    creatives = [make_creative(name) for name in names]
+    # c399 alone has too few impressions to be drawn.
+    exposures = [expose(name, (2000, 20 + k)) for k, name in enumerate(names[:399])]
+    exposures.append(expose("c399", (5, 1)))
+    sampled = build(creatives, exposures)
+    drawn = {pair.pair_id for pair in sampled.pairs}
+    pairs = [make_judged("c000", name) for name in names[1:]]
+    outside = [pair for pair in pairs if pair.pair_id not in drawn]
+    inside = [pair for pair in pairs if pair.pair_id in drawn]
+    assert len(outside) > len(inside) > 0
+    withdrawn = make_judged("c000", "gone")
+    found = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(noise=DEFAULT_NOISE, tau=DEFAULT_TAU),
+        version=1,
+        rgb_difference=far_apart,
+        judged=[withdrawn, *pairs[::-1]],
+    )
+    assert {p.pair_id for p in found.pairs} == drawn | {p.pair_id for p in outside}
+    assert len(found.pairs) == MAX_PAIRS_PER_ITEM + len(outside)
+    assert sum(found.funnel.values()) == math.comb(400, 2)
+    judged = {pair.pair_id: pair for pair in pairs}
+    identities = [(p.creative_a, p.creative_b) for p in found.pairs if p.pair_id in judged]
+    assert sorted(identities) == sorted((p.creative_a, p.creative_b) for p in pairs)
+    candidates = {p.pair_id for p in found.pairs if p.reject_reason is None}
+    assert len(candidates) == 3
+    assert candidates <= judged.keys()
 
 
 def test_creatives_given_twice_and_unknown_ones_are_named() -> None:
@@ -471,7 +678,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_settings_survive_the_way_to_json_and_back() -> None:
-    changed = PairSettings(min_gap=0.3, tau=0.2)
+    changed = PairSettings(min_gap=0.3, tau=0.2, expected_shares=(share("x", 0.25),))
     assert PairSettings.model_validate_json(changed.model_dump_json()) == changed
 
 
@@ -551,3 +758,62 @@ def test_constants_fitted_on_the_build_keep_its_promise_where_the_defaults_break
     assert realised <= promised + 0.01
     realised, promised = promises["default"]
     assert realised > promised + 0.03  # or this world would not show the difference
+
+
+def plant_categories() -> tuple[list[Creative], list[Exposure], dict[str, str | None]]:
+    """Two categories of 1,500 items, tau 0.1 and 0.7; two items are without."""
+    drawn = {name: plant(DEFAULT_NOISE, tau, 1_500) for name, tau in (("calm", 0.1), ("wild", 0.7))}
+    creatives = [
+        row.model_copy(update={"item_id": f"{name}{row.item_id}"})
+        for name, (rows, _, _) in drawn.items()
+        for row in rows
+    ]
+    exposures = [
+        row.model_copy(update={"item_id": f"{name}{row.item_id}"})
+        for name, (_, rows, _) in drawn.items()
+        for row in rows
+    ]
+    category_of: dict[str, str | None] = {c.item_id: c.item_id[:4] for c in creatives}
+    return creatives, exposures, category_of | {"calm0": None, "wild0": ""}
+
+
+def build_categories(tau: float | None) -> tuple[PairBuild, dict[str, str | None]]:
+    creatives, exposures, category_of = plant_categories()
+    found = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(noise=DEFAULT_NOISE, tau=tau),
+        version=1,
+        rgb_difference=far_apart,
+        category_of=category_of,
+    )
+    return found, category_of
+
+
+def test_each_pair_is_shrunken_by_the_planted_spread_of_its_category() -> None:
+    found, category_of = build_categories(tau=None)
+    assert list(found.tau_by_category) == ["calm", "wild"]
+    assert found.tau_by_category["calm"].tau == pytest.approx(0.1, abs=0.03)
+    assert found.tau_by_category["wild"].tau == pytest.approx(0.7, abs=0.03)
+    assert 0.3 < found.tau.tau < 0.6
+    item_of = {pair.pair_id: pair.item_id for pair in found.pairs}
+    for row in found.evidence:
+        fit = found.tau_by_category.get(category_of[item_of[row.pair_id]] or "", found.tau)
+        if row.rel_gap and row.shrunken_gap and row.variance:
+            # posterior mean = log ratio · tau² / (tau² + V)
+            weight = math.log1p(row.shrunken_gap) / math.log1p(row.rel_gap)
+            assert math.sqrt(weight * row.variance / (1 - weight)) == pytest.approx(fit.tau)
+
+
+def test_a_given_spread_is_that_of_every_category() -> None:
+    found, _ = build_categories(tau=0.3)
+    assert (found.tau.tau, found.tau_by_category) == (0.3, {})
+    creatives, exposures, _ = plant_categories()
+    plain = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(noise=DEFAULT_NOISE, tau=0.3),
+        version=1,
+        rgb_difference=far_apart,
+    )
+    assert found == plain
