@@ -191,7 +191,8 @@ def put_exposures(connection: Connection, new: Sequence[Exposure], *, replace: b
         )
         raise StateError(
             f"{len(clashing)} known exposures come with other numbers: {lines}",
-            hint="Cumulative logs overlap: give each file its own days, or pass --replace.",
+            hint="Cumulative logs overlap: give each file its own days, or pass --replace. Event "
+            "logs that share a day belong into one ingest.",
         )
     for exposure in clashing:
         row = exposure.model_dump()
