@@ -68,6 +68,7 @@ def main() -> None:
 def generate(folder: Path, rows: int, creatives: int) -> None:
     """Write a Parquet file of events for each day."""
     connection = duckdb.connect()
+    connection.execute("SET enable_progress_bar = false")
     for day in range(DAYS):
         connection.execute(f"SELECT setseed({(day + 1) / 100})")
         connection.execute(
@@ -114,6 +115,7 @@ def group_by(folder: Path, memory: str) -> dict[str, int]:
     connection = duckdb.connect(
         config={"memory_limit": memory, "temp_directory": str(folder / "bare")}
     )
+    connection.execute("SET enable_progress_bar = false")
     table = connection.execute(
         f"""SELECT item_id, creative_id, position, ts::DATE AS day, count(*) AS impressions,
                    count(*) FILTER (clicked) AS clicks
