@@ -22,6 +22,8 @@ from creativepair.store.tables import (
     pairs,
 )
 
+_ROWS_AT_ONCE = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class KnownPair:
@@ -120,6 +122,21 @@ def list_evidence_builds(connection: Connection) -> list[dict[str, Any]]:
     """List the builds, oldest first, with their settings and summaries."""
     query = select(evidence_builds).order_by(evidence_builds.c.version)
     return [row._asdict() for row in connection.execute(query)]
+
+
+def iterate_evidence(connection: Connection, version: int) -> Iterator[Row[Any]]:
+    """Go through the evidence of one build by pair id, each with the pair's status and reason.
+
+    Rows and not records: a figure of a million pairs needs their numbers only.
+    """
+    query = (
+        select(evidence, pairs.c.status, pairs.c.reject_reason)
+        .join(pairs, pairs.c.pair_id == evidence.c.pair_id)
+        .where(evidence.c.version == version)
+        .order_by(evidence.c.pair_id)
+        .execution_options(yield_per=_ROWS_AT_ONCE)
+    )
+    yield from connection.execute(query)
 
 
 def iterate_pairs(connection: Connection, status: PairStatus | None = None) -> Iterator[KnownPair]:
