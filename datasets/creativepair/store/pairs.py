@@ -125,12 +125,13 @@ def list_evidence_builds(connection: Connection) -> list[dict[str, Any]]:
 
 
 def iterate_evidence(connection: Connection, version: int) -> Iterator[Row[Any]]:
-    """Go through the evidence of one build by pair id, each with the pair's status and reason.
+    """Go through the evidence of one build by pair id, each row with the columns of its pair.
 
     Rows and not records: a figure of a million pairs needs their numbers only.
     """
+    of_pair = [column for column in pairs.c if column.name != "pair_id"]
     query = (
-        select(evidence, pairs.c.status, pairs.c.reject_reason)
+        select(evidence, *of_pair)
         .join(pairs, pairs.c.pair_id == evidence.c.pair_id)
         .where(evidence.c.version == version)
         .order_by(evidence.c.pair_id)

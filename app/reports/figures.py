@@ -1,0 +1,206 @@
+"""The figures of the report about a build of pairs."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from app.reports.charts import Axis, Chart, Floats, list_log_ticks, list_round_ticks
+from creativepair.diagnostics import find_needed_impressions, plot_quantiles
+from creativepair.evidence import NoiseModel
+
+Rows = NDArray[Any]
+COLUMNS = (
+    ("pair_id", "U16"), ("impressions_a", "f8"), ("clicks_a", "f8"), ("impressions_b", "f8"),
+    ("clicks_b", "f8"), ("log_ratio", "f8"), ("variance", "f8"), ("rel_gap", "f8"),
+    ("prob_a", "f8"), ("z", "f8"), ("status", "U12"), ("reject_reason", "U40"),
+    ("randomised", "?"), ("in_flagged_group", "?"),
+)  # fmt: skip
+"""Of `Rows`, a structured array of pairs by id; NaN where there is no estimate, and the reason
+"None" where there is none."""
+
+# A page of a million pairs must stay a page; so many dots say the same.
+MOST_DOTS = 4_000
+_GAP_TICKS = (0.0, 0.2, 0.6, 1.0, 2.0, 4.0, 9.0, 19.0, 49.0, 99.0)
+_LARGEST_GAP = 99.0
+_LARGEST_Z = 8.0
+_NUM_BARS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GapFigure:
+    """The gap against impressions.
+
+    Attributes:
+        shown, total: dots that are drawn, and pairs that could be.
+        ctr_low, ctr, ctr_high: 10th, 50th and 90th percentile of the loser's CTR.
+    """
+
+    svg: Markup
+    shown: int
+    total: int
+    ctr_low: float
+    ctr: float
+    ctr_high: float
+
+
+def draw_gaps(
+    rows: Rows, settings: Mapping[str, Any], noise: NoiseModel | None, tau: float | None
+) -> GapFigure | None:
+    """Draw each pair's gap against its impressions, and where a pair must lie to be kept.
+
+    Args:
+        rows: evidence of pairs of different images, [num_pairs]; see `COLUMNS`.
+        settings: thresholds of the build.
+        noise, tau: constants of the build; without them there is no line of equal confidence.
+
+    Returns:
+        None when no pair has an estimate.
+    """
+    rows = rows[~np.isnan(rows["log_ratio"])]
+    if not len(rows):
+        return None
+    fewest = np.minimum(rows["impressions_a"], rows["impressions_b"]).astype(np.float64)
+    size = np.abs(rows["log_ratio"])
+    low_ctr, ctr, high_ctr = np.quantile(_find_loser_ctr(rows), (0.1, 0.5, 0.9)).tolist()
+    min_impressions, min_gap = settings["min_impressions"], settings["min_gap"]
+    x = _impressions_axis(fewest, min_impressions)
+    top = min(max(float(size.max()), math.log1p(min_gap)) * 1.05 + 0.02, math.log1p(_LARGEST_GAP))
+    ticks = [(math.log1p(g), f"+{g:.0%}") for g in _GAP_TICKS if math.log1p(g) <= top]
+    chart = Chart("Gap in CTR against impressions", x, Axis("adjusted gap in CTR", 0.0, top, ticks))
+    grid = np.geomspace(max(x.low, min_impressions), x.high, 200)
+    least = np.full(len(grid), math.log1p(min_gap))
+    bounds: list[Floats] = []
+    if noise is not None and tau is not None and 0 < ctr < 1:
+        bounds = [
+            _find_least_gap(grid, top, at, noise, tau, settings["min_confidence"])
+            for at in (low_ctr, ctr, high_ctr)
+        ]
+    floor = np.maximum(least, bounds[1]) if bounds else least
+    chart.area(grid, floor, np.full(len(grid), top), "region")
+    rng = np.random.default_rng(0)
+    drawn = np.sort(rng.permutation(len(rows))[:MOST_DOTS])
+    kind = _sort_out(rows)[drawn]
+    for number, (draw, style) in enumerate(
+        ((chart.dots, "rejected"), (chart.crosses, "other"), (chart.dots, "kept"))
+    ):
+        chosen = drawn[kind == number]
+        draw(fewest[chosen], size[chosen], style)
+    ends = np.array([x.low, x.high])
+    chart.line(ends, np.full(2, math.log1p(min_gap)), "threshold")
+    if min_impressions > x.low:
+        chart.line(np.full(2, float(min_impressions)), np.array([0.0, top]), "threshold")
+    for bound, style in zip(bounds, ("bound faint", "bound", "bound faint"), strict=False):
+        chart.line(grid, bound, style)
+    return GapFigure(chart.render(), len(drawn), len(rows), low_ctr, ctr, high_ctr)
+
+
+def draw_quantiles(title: str, z: Floats, furthest: float) -> Markup:
+    """Draw z of A/A pairs against a normal, with the band of a perfect model.
+
+    Args:
+        title: what z was divided by, in words.
+        z: [num_pairs], without NaN, at least one.
+        furthest: largest absolute z to show.
+    """
+    plot = plot_quantiles(z)
+    end = min(max(3.5, furthest * 1.05), _LARGEST_Z)
+    side = max(3.0, float(plot.expected[-1]) + 0.2)
+    ticks = [(float(at), f"{at:+d}" if at else "0") for at in range(-8, 9, 2) if abs(at) <= end]
+    chart = Chart(
+        title,
+        Axis("expected of a normal", -side, side, [t for t in ticks if abs(t[0]) <= side]),
+        Axis("observed", -end, end, ticks),
+        width=340,
+        height=320,
+    )
+    chart.area(plot.expected, plot.low, plot.high, "band")
+    chart.line(np.array([-side, side]), np.array([-side, side]), "ideal")
+    chart.dots(plot.expected, plot.observed, "kept")
+    return chart.render()
+
+
+def draw_probabilities(probabilities: Floats, min_confidence: float) -> Markup | None:
+    """Draw how many candidates have a winner of which probability; None without any.
+
+    Args:
+        probabilities: of each candidate's winner, `min_confidence` to 1, [num_candidates].
+    """
+    if not len(probabilities):
+        return None
+    # Later changes of a pair's status can leave a candidate that an earlier build had chosen.
+    lowest = min(min_confidence, float(probabilities.min()))
+    counts, edges = np.histogram(probabilities, np.linspace(lowest, 1.0, _NUM_BARS + 1))
+    tallest = float(counts.max())
+    digits = 1 if 1 - lowest < 0.2 else 0
+    chart = Chart(
+        "Candidates by the probability of their winner",
+        Axis(
+            "probability of the winner",
+            lowest,
+            1.0,
+            [(float(edge), f"{edge:.{digits}%}") for edge in edges[::2]],
+        ),
+        Axis(
+            "candidates",
+            0.0,
+            tallest * 1.05,
+            [(at, f"{at:,.0f}") for at in list_round_ticks(0, tallest, 5) if at == round(at)],
+        ),
+        height=240,
+    )
+    chart.bars(edges, counts.astype(np.float64), "bar")
+    return chart.render()
+
+
+def _sort_out(rows: Rows) -> NDArray[np.int64]:
+    """Return 2 for kept pairs, 0 for those that the evidence rejects, 1 for the others."""
+    by_evidence = np.isin(
+        rows["reject_reason"], ("few_impressions", "small_gap", "low_confidence", "no_overlap")
+    )
+    return np.select([rows["status"] == "candidate", by_evidence], [2, 0], default=1)
+
+
+def _find_loser_ctr(rows: Rows) -> Floats:
+    """Return the CTR of the creative with the lower one, [num_pairs]; 0 is taken as half a click.
+
+    Every row has impressions on both sides.
+    """
+    ctr = [
+        np.maximum(rows[f"clicks_{side}"], 0.5) / rows[f"impressions_{side}"] for side in ("a", "b")
+    ]
+    lower: Floats = np.minimum(*ctr)
+    return lower
+
+
+def _find_least_gap(
+    impressions: Floats,
+    top: float,
+    ctr: float,
+    noise: NoiseModel,
+    tau: float,
+    min_confidence: float,
+) -> Floats:
+    """Return the smallest log ratio that reaches a confidence at so many impressions each."""
+    ratio = np.linspace(1e-3, top, 2_000)
+    needed = find_needed_impressions(ratio, ctr, noise, tau, min_confidence)
+    usable = np.isfinite(needed)
+    if not usable.any():
+        return np.full(len(impressions), top)
+    # Beyond the largest ratio on the frame, the line runs along its upper edge.
+    least: Floats = np.interp(
+        impressions, needed[usable][::-1], ratio[usable][::-1], left=top, right=None
+    )
+    return least
+
+
+def _impressions_axis(fewest: Floats, min_impressions: float) -> Axis:
+    low = max(1.0, min(float(fewest.min()), min_impressions or math.inf) * 0.8)
+    high = max(float(fewest.max()), min_impressions, low) * 1.25
+    ticks = [(at, f"{at:,.0f}") for at in list_log_ticks(low, high)]
+    label = "impressions of the creative that was shown less"
+    return Axis(label, low, high, ticks, is_log=True)
