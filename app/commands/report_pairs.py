@@ -1,4 +1,4 @@
-"""`pairs report`: one HTML page about the newest build, for those who decide whether to trust it."""
+"""`pairs report`: one HTML page about the newest build, to decide whether to trust it."""
 
 from base64 import b64encode
 from collections import defaultdict

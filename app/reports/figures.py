@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from app.reports.charts import Axis, Chart, Floats, list_log_ticks, list_round_ticks
@@ -23,12 +22,14 @@ COLUMNS = (
 """Of `Rows`, a structured array of pairs by id; NaN where there is no estimate, and the reason
 "None" where there is none."""
 
-# A page of a million pairs must stay a page; so many dots say the same.
-MOST_DOTS = 4_000
+MOST_DOTS = 2_000
+"""Of each kind of pair: a page about a million pairs must stay a page."""
+
 _GAP_TICKS = (0.0, 0.2, 0.6, 1.0, 2.0, 4.0, 9.0, 19.0, 49.0, 99.0)
 _LARGEST_GAP = 99.0
 _LARGEST_Z = 8.0
 _NUM_BARS = 10
+_BY_EVIDENCE, _OTHERWISE, _KEPT = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class GapFigure:
         ctr_low, ctr, ctr_high: 10th, 50th and 90th percentile of the loser's CTR.
     """
 
-    svg: Markup
+    svg: str
     shown: int
     total: int
     ctr_low: float
@@ -64,42 +65,40 @@ def draw_gaps(
     rows = rows[~np.isnan(rows["log_ratio"])]
     if not len(rows):
         return None
-    fewest = np.minimum(rows["impressions_a"], rows["impressions_b"]).astype(np.float64)
+    fewest = np.minimum(rows["impressions_a"], rows["impressions_b"])
     size = np.abs(rows["log_ratio"])
-    low_ctr, ctr, high_ctr = np.quantile(_find_loser_ctr(rows), (0.1, 0.5, 0.9)).tolist()
-    min_impressions, min_gap = settings["min_impressions"], settings["min_gap"]
-    x = _impressions_axis(fewest, min_impressions)
-    top = min(max(float(size.max()), math.log1p(min_gap)) * 1.05 + 0.02, math.log1p(_LARGEST_GAP))
-    ticks = [(math.log1p(g), f"+{g:.0%}") for g in _GAP_TICKS if math.log1p(g) <= top]
-    chart = Chart("Gap in CTR against impressions", x, Axis("adjusted gap in CTR", 0.0, top, ticks))
-    grid = np.geomspace(max(x.low, min_impressions), x.high, 200)
-    least = np.full(len(grid), math.log1p(min_gap))
+    x = _make_impressions_axis(fewest, settings["min_impressions"])
+    y = _make_gap_axis(size, settings["min_gap"])
+    chart = Chart("Gap in CTR against impressions", x, y)
+    ctrs = np.quantile(_find_loser_ctr(rows), (0.1, 0.5, 0.9)).tolist()
+    grid = np.geomspace(max(x.low, settings["min_impressions"]), x.high, 200)
+    least = math.log1p(settings["min_gap"])
     bounds: list[Floats] = []
-    if noise is not None and tau is not None and 0 < ctr < 1:
-        bounds = [
-            _find_least_gap(grid, top, at, noise, tau, settings["min_confidence"])
-            for at in (low_ctr, ctr, high_ctr)
-        ]
-    floor = np.maximum(least, bounds[1]) if bounds else least
-    chart.area(grid, floor, np.full(len(grid), top), "region")
-    rng = np.random.default_rng(0)
-    drawn = np.sort(rng.permutation(len(rows))[:MOST_DOTS])
-    kind = _sort_out(rows)[drawn]
-    for number, (draw, style) in enumerate(
-        ((chart.dots, "rejected"), (chart.crosses, "other"), (chart.dots, "kept"))
+    if noise is not None and tau is not None:
+        confidence = settings["min_confidence"]
+        bounds = [_find_least_gap(grid, y.high, ctr, noise, tau, confidence) for ctr in ctrs]
+    floor = np.maximum(least, bounds[1] if bounds else 0.0)
+    chart.area(grid, np.broadcast_to(floor, grid.shape), np.full(len(grid), y.high), "region")
+
+    rng, kind, shown = np.random.default_rng(0), _sort_out(rows), 0
+    for number, draw, style in (
+        (_BY_EVIDENCE, chart.dots, "rejected"),
+        (_OTHERWISE, chart.crosses, "other"),
+        (_KEPT, chart.dots, "kept"),
     ):
-        chosen = drawn[kind == number]
+        chosen = np.sort(rng.permutation(np.flatnonzero(kind == number))[:MOST_DOTS])
         draw(fewest[chosen], size[chosen], style)
-    ends = np.array([x.low, x.high])
-    chart.line(ends, np.full(2, math.log1p(min_gap)), "threshold")
-    if min_impressions > x.low:
-        chart.line(np.full(2, float(min_impressions)), np.array([0.0, top]), "threshold")
+        shown += len(chosen)
+
+    chart.line(np.array([x.low, x.high]), np.full(2, least), "threshold")
+    if settings["min_impressions"] > x.low:
+        chart.line(np.full(2, grid[0]), np.array([y.low, y.high]), "threshold")
     for bound, style in zip(bounds, ("bound faint", "bound", "bound faint"), strict=False):
         chart.line(grid, bound, style)
-    return GapFigure(chart.render(), len(drawn), len(rows), low_ctr, ctr, high_ctr)
+    return GapFigure(chart.render(), shown, len(rows), *ctrs)
 
 
-def draw_quantiles(title: str, z: Floats, furthest: float) -> Markup:
+def draw_quantiles(title: str, z: Floats, furthest: float) -> str:
     """Draw z of A/A pairs against a normal, with the band of a perfect model.
 
     Args:
@@ -124,7 +123,7 @@ def draw_quantiles(title: str, z: Floats, furthest: float) -> Markup:
     return chart.render()
 
 
-def draw_probabilities(probabilities: Floats, min_confidence: float) -> Markup | None:
+def draw_probabilities(probabilities: Floats, min_confidence: float) -> str | None:
     """Draw how many candidates have a winner of which probability; None without any.
 
     Args:
@@ -158,11 +157,13 @@ def draw_probabilities(probabilities: Floats, min_confidence: float) -> Markup |
 
 
 def _sort_out(rows: Rows) -> NDArray[np.int64]:
-    """Return 2 for kept pairs, 0 for those that the evidence rejects, 1 for the others."""
+    """Return `_KEPT`, `_BY_EVIDENCE` or `_OTHERWISE` for each pair, [num_pairs]."""
     by_evidence = np.isin(
         rows["reject_reason"], ("few_impressions", "small_gap", "low_confidence", "no_overlap")
     )
-    return np.select([rows["status"] == "candidate", by_evidence], [2, 0], default=1)
+    return np.select(
+        [rows["status"] == "candidate", by_evidence], [_KEPT, _BY_EVIDENCE], _OTHERWISE
+    )
 
 
 def _find_loser_ctr(rows: Rows) -> Floats:
@@ -198,9 +199,17 @@ def _find_least_gap(
     return least
 
 
-def _impressions_axis(fewest: Floats, min_impressions: float) -> Axis:
+def _make_impressions_axis(fewest: Floats, min_impressions: float) -> Axis:
     low = max(1.0, min(float(fewest.min()), min_impressions or math.inf) * 0.8)
     high = max(float(fewest.max()), min_impressions, low) * 1.25
     ticks = [(at, f"{at:,.0f}") for at in list_log_ticks(low, high)]
     label = "impressions of the creative that was shown less"
     return Axis(label, low, high, ticks, is_log=True)
+
+
+def _make_gap_axis(size: Floats, min_gap: float) -> Axis:
+    """Return an axis of log ratios, whose ticks say gaps."""
+    high = max(float(size.max()), math.log1p(min_gap)) * 1.05 + 0.02
+    high = min(high, math.log1p(_LARGEST_GAP))
+    ticks = [(math.log1p(gap), f"+{gap:,.0%}" if gap else "0%") for gap in _GAP_TICKS]
+    return Axis("adjusted gap in CTR", 0.0, high, [tick for tick in ticks if tick[0] <= high])

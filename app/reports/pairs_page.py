@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from app.reports.figures import (
+    MOST_DOTS,
     Rows,
     draw_gaps,
     draw_probabilities,
@@ -106,8 +106,8 @@ class Calibration:
     rms_after: float
     beyond_before: float
     beyond_after: float
-    before: Markup | None
-    after: Markup | None
+    before: str | None
+    after: str | None
     classes: Sequence[ClickClass]
 
 
@@ -137,6 +137,7 @@ def render(report: PairsReport) -> str:
         "count": _count,
         "number": _number,
         "gap": _gap,
+        "setting": _setting,
         "probability": _probability,
     }
     summary, settings, rows = report.summary, report.settings, report.rows
@@ -158,6 +159,7 @@ def render(report: PairsReport) -> str:
         kinds=KINDS,
         wrong=_say_wrong(summary),
         funnel=list_funnel(summary.get("funnel", {}), settings),
+        most_dots=MOST_DOTS,
         gaps=draw_gaps(rows[rows["reject_reason"] != "identical"], settings, noise, tau),
         calibration=calibrate(rows, settings, noise),
         groups=sorted(summary.get("flagged_groups", ()), key=lambda g: g["p_value"]),
@@ -294,10 +296,21 @@ def _number(value: float, digits: int = 3) -> str:
 
 def _gap(value: float) -> str:
     """Return a gap with its sign; `exp(100)` and its like as "over"."""
-    return f"over +{_LARGEST_GAP:,.0%}" if value > _LARGEST_GAP else f"{value:+,.0%}"
+    if value > _LARGEST_GAP:
+        return f"over +{_LARGEST_GAP:,.0%}"
+    return f"{value:+,.0%}".replace("-", "−")
 
 
 def _probability(value: float) -> str:
     """Return a probability with the digits that tell it from 1."""
     digits = next((digits for digits in (1, 2, 3) if value < 1 - 0.5 * 10.0 ** -(digits + 2)), None)
     return f"{value:.{digits}%}" if digits else "over 99.999%"
+
+
+def _setting(value: object) -> str:
+    """Return a setting in words; what is not given is fitted."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {part}" for name, part in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "fitted" if value is None else str(value)
