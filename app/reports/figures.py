@@ -26,7 +26,7 @@ MOST_DOTS = 2_000
 """Of each kind of pair: a page about a million pairs must stay a page."""
 
 _GAP_TICKS = (0.0, 0.2, 0.6, 1.0, 2.0, 4.0, 9.0, 19.0, 49.0, 99.0)
-_LARGEST_GAP = 99.0
+_SHOWN_SHARE = 0.998
 _LARGEST_Z = 8.0
 _NUM_BARS = 10
 _BY_EVIDENCE, _OTHERWISE, _KEPT = range(3)
@@ -37,13 +37,15 @@ class GapFigure:
     """The gap against impressions.
 
     Attributes:
-        shown, total: dots that are drawn, and pairs that could be.
+        shown, total: marks that are drawn, and pairs that could be.
+        num_above: of these pairs, with a gap over the frame; they lie on its upper edge.
         ctr_low, ctr, ctr_high: 10th, 50th and 90th percentile of the loser's CTR.
     """
 
     svg: str
     shown: int
     total: int
+    num_above: int
     ctr_low: float
     ctr: float
     ctr_high: float
@@ -95,7 +97,8 @@ def draw_gaps(
         chart.line(np.full(2, grid[0]), np.array([y.low, y.high]), "threshold")
     for bound, style in zip(bounds, ("bound faint", "bound", "bound faint"), strict=False):
         chart.line(grid, bound, style)
-    return GapFigure(chart.render(), shown, len(rows), *ctrs)
+    num_above = int((size > y.high).sum())
+    return GapFigure(chart.render(), shown, len(rows), num_above, *ctrs)
 
 
 def draw_quantiles(title: str, z: Floats, furthest: float) -> str:
@@ -109,7 +112,7 @@ def draw_quantiles(title: str, z: Floats, furthest: float) -> str:
     plot = plot_quantiles(z)
     end = min(max(3.5, furthest * 1.05), _LARGEST_Z)
     side = max(3.0, float(plot.expected[-1]) + 0.2)
-    ticks = [(float(at), f"{at:+d}" if at else "0") for at in range(-8, 9, 2) if abs(at) <= end]
+    ticks = [(float(at), f"{at:+d}".replace("-", "−") if at else "0") for at in range(-8, 9, 2) if abs(at) <= end]
     chart = Chart(
         title,
         Axis("expected of a normal", -side, side, [t for t in ticks if abs(t[0]) <= side]),
@@ -209,7 +212,7 @@ def _make_impressions_axis(fewest: Floats, min_impressions: float) -> Axis:
 
 def _make_gap_axis(size: Floats, min_gap: float) -> Axis:
     """Return an axis of log ratios, whose ticks say gaps."""
-    high = max(float(size.max()), math.log1p(min_gap)) * 1.05 + 0.02
-    high = min(high, math.log1p(_LARGEST_GAP))
+    # A few pairs with next to no clicks would press all others together.
+    high = max(float(np.quantile(size, _SHOWN_SHARE)), math.log1p(min_gap)) * 1.1 + 0.02
     ticks = [(math.log1p(gap), f"+{gap:,.0%}" if gap else "0%") for gap in _GAP_TICKS]
     return Axis("adjusted gap in CTR", 0.0, high, [tick for tick in ticks if tick[0] <= high])
