@@ -151,7 +151,7 @@ def render(report: PairsReport) -> str:
         settings=settings,
         defaults=defaults,
         changed={name: value for name, value in settings.items() if value != defaults.get(name)},
-        has_logs=bool(len(rows)),
+        has_logs=not settings["without_logs"],
         num_kept=len(kept),
         num_randomised=int(kept["randomised"].sum()),
         num_groups=summary.get("num_groups"),

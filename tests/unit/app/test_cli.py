@@ -30,6 +30,7 @@ COMMANDS = [
     "pairs build",
     "pairs list",
     "pairs show",
+    "pairs report",
     "draft",
     "review",
     "judgements export",
