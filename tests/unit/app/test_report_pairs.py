@@ -186,7 +186,7 @@ def test_the_newest_build_is_reported(empty: Studio) -> None:
 
 
 def test_the_figures_are_those_of_the_summary(empty: Studio) -> None:
-    fill(empty, 40, experiment="e", best=1.7)
+    fill(empty, 40, experiment="e", split=lambda _: (3_000, 3_000, 3_000))
     build, page = build_and_report(empty)
     summary = summarise(build)
     assert f"{summary['candidates']} candidates out of {summary['pairs']} pairs" in page.text
