@@ -16,7 +16,7 @@ Rows = NDArray[Any]
 COLUMNS = (
     ("pair_id", "U16"), ("impressions_a", "f8"), ("clicks_a", "f8"), ("impressions_b", "f8"),
     ("clicks_b", "f8"), ("log_ratio", "f8"), ("variance", "f8"), ("rel_gap", "f8"),
-    ("prob_a", "f8"), ("z", "f8"), ("status", "U12"), ("reject_reason", "U40"),
+    ("prob_a", "f8"), ("z", "f8"), ("status", "U9"), ("reject_reason", "U16"),
     ("randomised", "?"), ("in_flagged_group", "?"),
 )  # fmt: skip
 """Of `Rows`, a structured array of pairs by id; NaN where there is no estimate, and the reason
@@ -112,7 +112,11 @@ def draw_quantiles(title: str, z: Floats, furthest: float) -> str:
     plot = plot_quantiles(z)
     end = min(max(3.5, furthest * 1.05), _LARGEST_Z)
     side = max(3.0, float(plot.expected[-1]) + 0.2)
-    ticks = [(float(at), f"{at:+d}".replace("-", "−") if at else "0") for at in range(-8, 9, 2) if abs(at) <= end]
+    ticks = [
+        (float(at), f"{at:+d}".replace("-", "−") if at else "0")
+        for at in range(-8, 9, 2)
+        if abs(at) <= end
+    ]
     chart = Chart(
         title,
         Axis("expected of a normal", -side, side, [t for t in ticks if abs(t[0]) <= side]),
@@ -138,14 +142,13 @@ def draw_probabilities(probabilities: Floats, min_confidence: float) -> str | No
     lowest = min(min_confidence, float(probabilities.min()))
     counts, edges = np.histogram(probabilities, np.linspace(lowest, 1.0, _NUM_BARS + 1))
     tallest = float(counts.max())
-    digits = 1 if 1 - lowest < 0.2 else 0
     chart = Chart(
         "Candidates by the probability of their winner",
         Axis(
             "probability of the winner",
             lowest,
             1.0,
-            [(float(edge), f"{edge:.{digits}%}") for edge in edges[::2]],
+            [(float(edge), f"{100 * edge:.4g}%") for edge in edges[::2]],
         ),
         Axis(
             "candidates",

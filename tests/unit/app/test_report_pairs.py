@@ -19,7 +19,7 @@ from app.reports.pairs_page import KINDS, explain_reason, list_funnel
 from creativepair.errors import InputError, StateError
 from creativepair.evidence import DEFAULT_NOISE
 from creativepair.pairing import PairBuild, PairSettings, Reason
-from creativepair.records import Creative, Exposure, Item
+from creativepair.records import Creative, Exposure, Item, PairStatus
 from creativepair.store import catalogue, create_store
 from creativepair.store.tables import evidence_builds
 from creativepair.workspace import Settings, create_workspace
@@ -180,7 +180,7 @@ def test_the_newest_build_is_reported(empty: Studio) -> None:
     build_and_report(empty)
     build, page = build_and_report(empty, min_gap=0.2, min_confidence=0.9)
     assert (empty.workspace.root / "reports" / "pairs-2.html").exists()
-    assert "Build 2 of" in page.text
+    assert "Build 2, made" in page.text
     assert "min_gap 0.2 (default: 0.6), min_confidence 0.9 (default: 0.95)" in page.text
     assert f"{build.funnel['candidate']} candidates out of 9 pairs" in page.text
 
@@ -431,6 +431,9 @@ def test_every_reason_is_put_into_words() -> None:
     settings = PairSettings(min_gap=0.25, min_impressions=1234, per_item=7).model_dump()
     for reason in Reason:
         assert explain_reason(reason, settings) != reason.value.replace("_", " ")
+        assert str(np.array(reason.value, dtype=dict(COLUMNS)["reject_reason"])) == reason
+    for status in PairStatus:
+        assert str(np.array(status.value, dtype=dict(COLUMNS)["status"])) == status
     assert "25%" in explain_reason("small_gap", settings)
     assert "1,234" in explain_reason("few_impressions", settings)
     assert "7 candidates" in explain_reason("over_cap", settings)
