@@ -16,6 +16,7 @@ from app.reports.figures import COLUMNS, Rows
 from app.reports.pairs_page import Example, PairsReport, render
 from creativepair.errors import CreativePairError, InputError, StateError
 from creativepair.pairing import PairSettings
+from creativepair.records import PairStatus
 from creativepair.store import catalogue, pairs
 
 _PICTURE_SIDE_PX = 320
@@ -43,6 +44,7 @@ def report_pairs(studio: Studio, out: Path | None = None) -> Path:
         build = builds[-1]
         version, summary = build["version"], build["summary"]
         settings = PairSettings().model_dump(mode="json") | build["settings"]
+        num_stale = pairs.count_pairs(connection).get(PairStatus.STALE, 0)
         rows = _read_rows(connection, version, _find_groups(connection, summary))
         examples = [
             _show_example(studio, connection, kind, pair_id, version)
@@ -56,6 +58,7 @@ def report_pairs(studio: Studio, out: Path | None = None) -> Path:
         settings=settings,
         summary=summary,
         rows=rows,
+        num_stale=num_stale,
         examples=examples,
     )
     path = out or _make_folder(studio.workspace.root / "reports") / f"pairs-{version}.html"

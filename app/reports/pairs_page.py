@@ -69,6 +69,7 @@ class PairsReport:
         settings: of the build, completed by today's defaults.
         summary: of the build; an older one may lack some figures.
         rows: its evidence, [num_pairs].
+        num_stale: pairs of any build that are stale now.
     """
 
     workspace: str
@@ -78,6 +79,7 @@ class PairsReport:
     settings: Mapping[str, Any]
     summary: Mapping[str, Any]
     rows: Rows
+    num_stale: int
     examples: Sequence[Example]
 
 
@@ -202,6 +204,7 @@ def explain_reason(reason: str, settings: Mapping[str, Any]) -> str:
         "low_confidence": (
             f"The winner's probability is under {_percent(settings['min_confidence'])}."
         ),
+        "item_changed": "Judged, and the item's title, category or queries changed since.",
         "over_cap": f"Good enough, but its item already has {settings['per_item']} candidates.",
         "candidate": "Kept. The winner that the logs name is the pre-label.",
     }

@@ -12,15 +12,15 @@ import pytest
 from sqlalchemy import select, update
 
 from app.bootstrap import Studio, open_studio
-from app.commands.build_pairs import build_workspace_pairs, summarise
+from app.commands.build_pairs import build_workspace_pairs
 from app.commands.report_pairs import choose_examples, report_pairs
 from app.reports.figures import COLUMNS, MOST_DOTS, Rows, draw_gaps
 from app.reports.pairs_page import KINDS, explain_reason, list_funnel
 from creativepair.errors import InputError, StateError
 from creativepair.evidence import DEFAULT_NOISE
-from creativepair.pairing import PairBuild, PairSettings, Reason
+from creativepair.pairing import PairSettings, Reason
 from creativepair.records import Creative, Exposure, Item, PairStatus
-from creativepair.store import catalogue, create_store
+from creativepair.store import catalogue, create_store, pairs
 from creativepair.store.tables import evidence_builds
 from creativepair.workspace import Settings, create_workspace
 
@@ -128,9 +128,12 @@ def fill(
         catalogue.put_exposures(connection, exposures)
 
 
-def build_and_report(studio: Studio, **settings: Any) -> tuple[PairBuild, Page]:
-    build = build_workspace_pairs(studio, PairSettings(**settings))
-    return build, Page(report_pairs(studio))
+def build_and_report(studio: Studio, **settings: Any) -> tuple[dict[str, Any], Page]:
+    """Build, and return the stored summary with the page."""
+    build_workspace_pairs(studio, PairSettings(**settings))
+    with studio.store.read() as connection:
+        summary: dict[str, Any] = pairs.list_evidence_builds(connection)[-1]["summary"]
+    return summary, Page(report_pairs(studio))
 
 
 def change_summary(studio: Studio, change: Callable[[dict[str, Any]], None]) -> None:
@@ -178,17 +181,16 @@ def test_the_same_build_gives_the_same_bytes(demo_root: Path, tmp_path: Path) ->
 def test_the_newest_build_is_reported(empty: Studio) -> None:
     fill(empty, 3)
     build_and_report(empty)
-    build, page = build_and_report(empty, min_gap=0.2, min_confidence=0.9)
+    summary, page = build_and_report(empty, min_gap=0.2, min_confidence=0.9)
     assert (empty.workspace.root / "reports" / "pairs-2.html").exists()
     assert "Build 2, made" in page.text
     assert "min_gap 0.2 (default: 0.6), min_confidence 0.9 (default: 0.95)" in page.text
-    assert f"{build.funnel['candidate']} candidates out of 9 pairs" in page.text
+    assert f"{summary['funnel']['candidate']} candidates out of 9 pairs" in page.text
 
 
 def test_the_figures_are_those_of_the_summary(empty: Studio) -> None:
     fill(empty, 40, experiment="e", split=lambda _: (3_000, 3_000, 3_000))
-    build, page = build_and_report(empty)
-    summary = summarise(build)
+    summary, page = build_and_report(empty)
     assert f"{summary['candidates']} candidates out of {summary['pairs']} pairs" in page.text
     wrong = summary["expected_wrong"] * summary["candidates"]
     assert wrong > 0.5
@@ -215,8 +217,8 @@ def test_titles_ids_and_names_stay_text(tmp_path: Path) -> None:
         experiment=HOSTILE,
         split=lambda number: (90_000, 20_000, 20_000) if number == 0 else (20_000,) * 3,
     )
-    build, page = build_and_report(studio)
-    assert build.flagged_groups
+    summary, page = build_and_report(studio)
+    assert summary["flagged_groups"]
     assert page.text.count(HOSTILE) >= 4  # the name, a card, an item and its experiment
     assert "script" not in page.tags
     assert page.handlers == []
@@ -236,8 +238,8 @@ def test_a_build_without_logs_names_no_winner(empty: Studio) -> None:
 
 def test_without_aa_pairs_the_page_says_that_defaults_stand_in(empty: Studio) -> None:
     fill(empty, 3, twins=False)
-    build, page = build_and_report(empty)
-    assert build.noise.noise == DEFAULT_NOISE
+    summary, page = build_and_report(empty)
+    assert summary["noise"]["phi"] == DEFAULT_NOISE.phi
     assert "The noise could not be measured on your own logs" in page.text
     assert "There is no A/A pair with clicks here." in page.text
     assert "Before: counts alone" not in page.text
@@ -268,8 +270,8 @@ def test_noise_that_was_given_is_not_called_measured(empty: Studio) -> None:
 
 def test_without_candidates_nothing_is_promised(empty: Studio) -> None:
     fill(empty, 3, best=1.0)
-    build, page = build_and_report(empty)
-    assert build.funnel["candidate"] == 0
+    summary, page = build_and_report(empty)
+    assert summary["funnel"]["candidate"] == 0
     assert "No candidate, no promise." in page.text
     assert "0 candidates out of 9 pairs" in page.text
     assert "none named winners: there is no candidate" in page.text
@@ -278,8 +280,8 @@ def test_without_candidates_nothing_is_promised(empty: Studio) -> None:
 @pytest.mark.parametrize("best", [1.0, 2.0])
 def test_one_pair_makes_a_page(empty: Studio, best: float) -> None:
     fill(empty, 1, twins=False, best=best)
-    build, page = build_and_report(empty)
-    assert len(build.pairs) == 1
+    summary, page = build_and_report(empty)
+    assert summary["pairs"] == 1
     assert "out of 1 pair " in page.text
     assert "1 pair with different images" in page.text
 
@@ -330,10 +332,18 @@ def test_a_tau_for_each_category_is_shown_where_the_build_has_it(empty: Studio) 
         "mugs & <jugs>": {"tau": 0.41, "num_pairs": 7, "interval": [0.3, 0.5]},
         "chairs": {"tau": 0.3, "num_pairs": 90, "interval": None},
     }
-    change_summary(empty, lambda summary: summary.update(tau_by_category=fits, stale=2))
+    change_summary(empty, lambda summary: summary.update(tau_by_category=fits))
     page = Page(report_pairs(empty))
     assert "chairs 0.300 not fitted 90 mugs & <jugs> 0.410 0.300 to 0.500 7" in page.text
-    assert "2 judged pairs are no candidate any more" in page.text
+
+
+def test_pairs_that_became_stale_are_counted(empty: Studio) -> None:
+    fill(empty, 3)
+    build_workspace_pairs(empty, PairSettings())
+    with empty.store.write() as connection:
+        new = make_creative("item001", "good", "repainted")
+        catalogue.put_creatives(connection, [new], replace=True)
+    assert "2 pairs are stale" in Page(report_pairs(empty)).text
 
 
 # --- experiments -------------------------------------------------------------------------------
@@ -346,22 +356,22 @@ def test_failed_experiments_are_listed_and_their_aa_pairs_left_out(empty: Studio
         experiment="e",
         split=lambda number: (40_000, 20_000, 20_000) if number < 25 else (20_000,) * 3,
     )
-    build, page = build_and_report(empty)
-    assert (len(build.flagged_groups), build.num_aa_pairs) == (25, 5)
+    summary, page = build_and_report(empty)
+    assert (len(summary["flagged_groups"]), summary["num_aa_pairs"]) == (25, 5)
     assert "30 declared experiments checked, 25 failed at p < 0.001" in page.text
     assert "about 0.030 would fail by chance" in page.text
     assert "The 20 with the smallest p of 25." in page.text
     assert "rms of z, 5 A/A pairs" in page.text
-    build, page = build_and_report(empty, include_flagged_groups=True)
-    assert build.num_aa_pairs == 30
+    summary, page = build_and_report(empty, include_flagged_groups=True)
+    assert summary["num_aa_pairs"] == 30
     assert "rms of z, 30 A/A pairs" in page.text
     assert "Pairs of failed ones were kept, as the settings ask." in page.text
 
 
 def test_an_experiment_of_one_creative_is_not_counted_as_checked(empty: Studio) -> None:
     fill(empty, 2, experiment="e", split=lambda number: (20_000, 20_000)[: 2 - number])
-    build, _ = build_and_report(empty)
-    assert build.num_groups == 1
+    summary, _ = build_and_report(empty)
+    assert summary["num_groups"] == 1
 
 
 # --- examples and figures ----------------------------------------------------------------------
