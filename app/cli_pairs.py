@@ -137,6 +137,22 @@ def show(
     emit(record, as_json=as_json, lines=json.dumps(record, indent=2, ensure_ascii=False))
 
 
+@pairs_cli.command("report")
+def report(
+    out: Annotated[
+        Path | None, typer.Option(help="Page to write; default: in the workspace's reports/.")
+    ] = None,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an HTML page about the newest build: funnel, examples, gaps, noise, checks."""
+    from app.bootstrap import open_studio
+    from app.commands.report_pairs import report_pairs
+
+    path = report_pairs(open_studio(workspace), out.expanduser() if out else None)
+    emit({"path": str(path)}, as_json=as_json, lines=f"Wrote {path}")
+
+
 def _settings(**given: Any) -> "PairSettings":  # noqa: ANN401 (checked here)
     from pydantic import ValidationError
 

@@ -111,6 +111,7 @@ def summarise(build: PairBuild) -> dict[str, Any]:
         "candidates": build.funnel.get("candidate", 0),
         "near_duplicates": build.near_duplicates,
         "flagged_groups": [asdict(group) for group in build.flagged_groups],
+        "num_groups": build.num_groups,
         "noise_scale": build.noise_scale,
         "num_aa_pairs": build.num_aa_pairs,
         "noise": {

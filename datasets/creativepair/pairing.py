@@ -148,6 +148,7 @@ class PairBuild:
         funnel: `not_considered`, each `Reason` in the order of the tests, `candidate`; how many
             pairs each. All but the first sum to `len(pairs)`.
         flagged_groups: declared experiments that failed their check, kept or not.
+        num_groups: declared experiments that were checked: those with two creatives or more.
         noise_scale: root mean square of θ̂/√v over the A/A pairs; None without such pairs.
         num_aa_pairs: how many A/A pairs it was measured on.
         noise, tau: the constants of the evidence, fitted or given.
@@ -159,6 +160,7 @@ class PairBuild:
     evidence: Columns[Evidence]
     funnel: dict[str, int]
     flagged_groups: list[FlaggedGroup]
+    num_groups: int
     noise_scale: float | None
     num_aa_pairs: int
     noise: NoiseFit
@@ -248,6 +250,7 @@ def build_pairs(
         evidence=_write_evidence(log, pairs, estimates, declared & ~in_flagged, version),
         funnel=_count_reasons(reasons, not_considered),
         flagged_groups=list(flagged.values()),
+        num_groups=sum(len(members) > 1 for members in log.groups.values()),
         noise_scale=scale,
         num_aa_pairs=num_aa_pairs,
         noise=noise,

@@ -449,6 +449,20 @@ def test_pairs_are_gone_through_by_id_with_their_newest_evidence_and_draft(built
     assert [k.pair.pair_id for k in excluded] == [pair(2).pair_id]
 
 
+def test_the_evidence_of_one_build_is_gone_through_by_id_with_its_pair(built: Store) -> None:
+    second = [pair(1), pair(2, PairStatus.EXCLUDED, "x"), pair(3)]
+    save_build(built, second, [evidence(3, 2), evidence(2, 2, prob_a=0.5)])
+    with built.read() as connection:
+        rows = list(pairs.iterate_evidence(connection, 2))
+        assert list(pairs.iterate_evidence(connection, 9)) == []
+    expected = sorted(pair(n).pair_id for n in (2, 3))
+    assert [row.pair_id for row in rows] == expected
+    found = {row.pair_id: (row.version, row.status, row.reject_reason) for row in rows}
+    assert found[pair(2).pair_id] == (2, "excluded", "x")
+    assert found[pair(3).pair_id] == (2, "candidate", None)
+    assert {row.item_id for row in rows} == {pair(1).item_id}
+
+
 def test_each_model_version_drafts_a_pair_once_per_item_revision(built: Store) -> None:
     def open_pairs(version: str) -> list[str]:
         with built.read() as connection:

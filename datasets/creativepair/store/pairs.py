@@ -25,6 +25,8 @@ from creativepair.store.tables import (
     pairs,
 )
 
+_ROWS_AT_ONCE = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class KnownPair:
@@ -134,6 +136,22 @@ def list_evidence_builds(connection: Connection) -> list[dict[str, Any]]:
     """List the builds, oldest first, with their settings and summaries."""
     query = select(evidence_builds).order_by(evidence_builds.c.version)
     return [row._asdict() for row in connection.execute(query)]
+
+
+def iterate_evidence(connection: Connection, version: int) -> Iterator[Row[Any]]:
+    """Go through the evidence of one build by pair id, each row with the columns of its pair.
+
+    Rows and not records: a figure of a million pairs needs their numbers only.
+    """
+    of_pair = [column for column in pairs.c if column.name != "pair_id"]
+    query = (
+        select(evidence, *of_pair)
+        .join(pairs, pairs.c.pair_id == evidence.c.pair_id)
+        .where(evidence.c.version == version)
+        .order_by(evidence.c.pair_id)
+        .execution_options(yield_per=_ROWS_AT_ONCE)
+    )
+    yield from connection.execute(query)
 
 
 def iterate_pairs(connection: Connection, status: PairStatus | None = None) -> Iterator[KnownPair]:

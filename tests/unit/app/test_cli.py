@@ -32,6 +32,7 @@ COMMANDS = [
     "pairs build",
     "pairs list",
     "pairs show",
+    "pairs report",
     "draft",
     "review",
     "judgements export",
