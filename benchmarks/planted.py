@@ -9,7 +9,8 @@ bot is part of it. An item has four creatives whose true log CTR ratios are norm
 in the worlds marked "near equal", 0.05 in 85 % of the items and 0.80 in the others. In a fifth of
 the items creative 1 is a declared copy of creative 0 (A/A). In another fifth it is an ad of its
 own with the same true CTR; in worlds with a position effect it has the top in 90 % of its
-impressions and creative 0 in 10 %. A kept pair of equal truth counts as wrong.
+impressions and creative 0 in 10 %. Such a pair, if kept, counts as half wrong: as a pair does
+whose ads hardly differ.
 
 Methods: the build as it ships, noise and tau fitted on the logs; the same with the default
 constants; a plain filter, pooled CTR ratio over 1.6; pooled Beta(1, 1) posteriors with P >= 0.95
@@ -288,9 +289,10 @@ def answer(planted: Planted) -> Iterator[tuple[str, Answers]]:
     yield "pooled Beta", compare_betas(planted)
 
 
-def find_wrong(truth: Floats, log_ratio: Floats) -> Flags:
-    """Return whether the winner is not the one with the higher true CTR; a tie has none."""
-    wrong: Flags = np.sign(truth[:, FIRST] - truth[:, SECOND]) != np.sign(log_ratio)
+def find_wrong(truth: Floats, log_ratio: Floats) -> Floats:
+    """Return 1 where the winner is not the one with the higher true CTR, ½ where both have one."""
+    agree = np.sign(truth[:, FIRST] - truth[:, SECOND]) * np.sign(log_ratio)
+    wrong: Floats = (1 - agree) / 2
     return wrong
 
 
@@ -305,7 +307,7 @@ def promise(answers: Answers) -> float | None:
 def realise(truth: Floats, answers: Answers) -> tuple[float, float]:
     """Return the share of kept pairs whose winner is wrong, and its standard error by item."""
     num_kept = answers.kept.sum(axis=1)
-    wrong = (find_wrong(truth, answers.log_ratio) & answers.kept).sum(axis=1)
+    wrong = np.where(answers.kept, find_wrong(truth, answers.log_ratio), 0).sum(axis=1)
     share = wrong.sum() / num_kept.sum()
     # Of a ratio of sums over items (Cochran 1977, "Sampling techniques", 6.3).
     return float(share), float(np.sqrt(((wrong - share * num_kept) ** 2).sum()) / num_kept.sum())

@@ -43,12 +43,14 @@ class NoiseFit:
     Attributes:
         num_pairs: A/A pairs that it was fitted on; 0 where it was given.
         phi_interval, omega_interval: None without pairs.
+        kappa_interval: None also where no pair has strata that disagree.
     """
 
     noise: NoiseModel
     num_pairs: int
-    phi_interval: Interval | None
-    omega_interval: Interval | None
+    phi_interval: Interval | None = None
+    omega_interval: Interval | None = None
+    kappa_interval: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +63,47 @@ class TauFit:
 
 
 def fit_noise(
-    log_ratio: Floats, count_variance: Floats, item: Ints, *, default: NoiseModel = DEFAULT_NOISE
+    log_ratio: Floats,
+    count_variance: Floats,
+    item: Ints,
+    *,
+    excess_variance: Floats | None = None,
+    default: NoiseModel = DEFAULT_NOISE,
 ) -> NoiseFit:
-    """Fit total variance = phi² v + omega² on A/A pairs, where the true log ratio is 0.
+    """Fit total variance = phi² v + omega² + kappa² u on A/A pairs, where the true log ratio is 0.
 
-    Under `ENOUGH_PAIRS` pairs, phi² and omega² are averaged with the default's, the fit weighing
-    num_pairs / ENOUGH_PAIRS.
+    Under `ENOUGH_PAIRS` pairs, the squares of the three are averaged with the default's, the fit
+    weighing num_pairs / ENOUGH_PAIRS. Where no strata disagree, kappa is the default's.
 
     Args:
         log_ratio, count_variance: θ̂ and v of each A/A pair, [num_pairs]; NaN where a pair has no
             estimate.
         item: number of the pair's item, [num_pairs].
+        excess_variance: u of each A/A pair, [num_pairs]; 0 when not given.
         default: what to lean on.
     """
     known = ~np.isnan(log_ratio)
     squares, v, item = log_ratio[known] ** 2, count_variance[known], item[known]
+    u = np.zeros_like(v) if excess_variance is None else excess_variance[known]
     if not len(squares):
-        return NoiseFit(default, 0, None, None)
-    phi, omega = _fit_phi_omega(squares, v)
+        return NoiseFit(default, 0)
+    # The variance is linear in phi², omega² and kappa².
+    slopes = np.stack([v, np.ones_like(v), u], axis=1)
+    fitted = _fit_squares(squares, slopes, default.kappa)
     share = min(1.0, len(squares) / ENOUGH_PAIRS)
-    # The variance is linear in phi² and omega², whose slopes are v and 1.
-    errors = _standard_errors(
-        squares, phi**2 * v + omega**2, np.stack([v, np.ones_like(v)], axis=1), item
+    errors = _standard_errors(squares, slopes @ fitted**2, slopes, item)
+    (phi, *of_phi), (omega, *of_omega), (kappa, *of_kappa) = (
+        _lean(sd, error, share, at_default)
+        for sd, error, at_default in zip(
+            fitted, errors, (default.phi, default.omega, default.kappa), strict=True
+        )
     )
-    phi, *phi_interval = _lean(phi, errors[0], share, default.phi)
-    omega, *omega_interval = _lean(omega, errors[1], share, default.omega)
     return NoiseFit(
-        NoiseModel(phi=phi, omega=omega),
+        NoiseModel(phi=phi, omega=omega, kappa=kappa),
         len(squares),
-        (phi_interval[0], phi_interval[1]),
-        (omega_interval[0], omega_interval[1]),
+        (of_phi[0], of_phi[1]),
+        (of_omega[0], of_omega[1]),
+        (of_kappa[0], of_kappa[1]) if u.any() else None,
     )
 
 
@@ -138,45 +151,51 @@ def fit_constants(
         same, different: which pairs to fit on, [num_pairs].
         noise, tau: constants that are given and not fitted.
     """
-    log_ratio, v = estimates.log_ratio, estimates.count_variance
+    log_ratio, v, u = estimates.log_ratio, estimates.count_variance, estimates.excess_variance
     if noise is None:
-        noise_fit = fit_noise(log_ratio[same], v[same], item[same])
+        noise_fit = fit_noise(log_ratio[same], v[same], item[same], excess_variance=u[same])
     else:
-        noise_fit = NoiseFit(noise, 0, None, None)
+        noise_fit = NoiseFit(noise, 0)
     if tau is None:
-        variance = noise_fit.noise.widen(v)
+        variance = noise_fit.noise.widen(v, u)
         tau_fit = fit_tau(log_ratio[different], variance[different], item[different])
     else:
         tau_fit = TauFit(tau, 0, None)
     return noise_fit, tau_fit
 
 
-def _fit_phi_omega(squares: Floats, v: Floats) -> Floats:
-    """Return phi and omega at the maximum of the normal likelihood with mean 0."""
+def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:
+    """Return phi, omega and kappa at the maximum of the normal likelihood with mean 0.
+
+    Args:
+        squares: θ̂² of each pair, [num_pairs].
+        slopes: of the variance by the squares of the three, [num_pairs, 3].
+        kappa: where to start, and to stay where nothing is known of it.
+    """
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        log_phi, omega = parameters
-        scaled = np.exp(2 * log_phi) * v
-        total = scaled + omega**2
+        sds = np.array([np.exp(parameters[0]), *parameters[1:]])
+        total = slopes @ sds**2
         slope = (1 - squares / total) / total  # of log(total) + squares / total, by total
-        gradient = np.array([(slope * 2 * scaled).mean(), (slope * 2 * omega).mean()])
+        gradient = slope @ slopes / len(squares) * 2 * sds * np.array([sds[0], 1, 1])
         return float((np.log(total) + squares / total).mean()), gradient
 
     best = min(
         (
             minimize(
                 loss,
-                start,
+                np.array([log_phi, omega, kappa_start]),
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[(np.log(1e-2), np.log(1e2)), (0.0, _LARGEST_SD)],
+                bounds=[(np.log(1e-2), np.log(1e2)), (0.0, _LARGEST_SD), (0.0, _LARGEST_SD)],
             )
-            # omega = 0 is a saddle of its slope, so one start lies on either side of the ridge.
-            for start in (np.array([0.0, 0.02]), np.array([-0.5, 0.5]))
+            # 0 is a saddle of the slopes of omega and kappa, so one start lies on either side.
+            for log_phi, omega in ((0.0, 0.02), (-0.5, 0.5))
+            for kappa_start in ((kappa, 0.1) if slopes[:, 2].any() else (kappa,))
         ),
         key=lambda found: float(found.fun),
     )
-    return np.array([np.exp(best.x[0]), best.x[1]])
+    return np.array([np.exp(best.x[0]), *best.x[1:]])
 
 
 def _fit_tau(squares: Floats, variance: Floats, weight: Floats) -> float:
