@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.output import emit, note, print_error, progress
+from app.cli_pairs import pairs_cli
+from app.options import AsJson, WorkspacePath
+from app.output import emit, emit_file, note, print_error, progress
 from creativepair.errors import CreativePairError, InputError
 
 if TYPE_CHECKING:
@@ -23,18 +25,12 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-pairs_cli = typer.Typer(help="Evidence, near-duplicates and candidates.", no_args_is_help=True)
 judgements_cli = typer.Typer(help="Judgements as tables.", no_args_is_help=True)
 release_cli = typer.Typer(help="Versioned, checksummed releases.", no_args_is_help=True)
 cli.add_typer(pairs_cli, name="pairs")
 cli.add_typer(judgements_cli, name="judgements")
 cli.add_typer(release_cli, name="release")
 
-WorkspacePath = Annotated[
-    Path | None,
-    typer.Option("--workspace", help="Folder of the workspace; default: the nearest one upward."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Host = Annotated[str, typer.Option(help="Address to serve on; loopback only.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")]
 
@@ -200,87 +196,6 @@ def ingest(
         raise typer.Exit(1)
 
 
-@pairs_cli.command("build")
-def build(
-    min_impressions: Annotated[int | None, typer.Option(help="Of each creative; 1000.")] = None,
-    min_gap: Annotated[float | None, typer.Option(help="Adjusted CTR gap; 0.60.")] = None,
-    min_confidence: Annotated[float | None, typer.Option(help="P of the winner; 0.95.")] = None,
-    per_item: Annotated[int | None, typer.Option(help="Candidates per item; 3.")] = None,
-    phash_radius: Annotated[int | None, typer.Option(help="Bits; 4.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the choice within an item; 0.")] = None,
-    without_logs: Annotated[bool, typer.Option(help="From images alone.")] = False,
-    workspace: WorkspacePath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compute CTR evidence, exclude near-duplicates, choose candidates."""
-    from pydantic import ValidationError
-
-    from app.bootstrap import open_studio
-    from app.commands.build_pairs import build_workspace_pairs, summarise
-    from creativepair.pairing import PairSettings
-
-    given = {
-        "min_impressions": min_impressions,
-        "min_gap": min_gap,
-        "min_confidence": min_confidence,
-        "per_item": per_item,
-        "phash_radius": phash_radius,
-        "seed": seed,
-        "without_logs": without_logs,
-    }
-    try:
-        settings = PairSettings.model_validate({k: v for k, v in given.items() if v is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = str(first["loc"][0]).replace("_", "-")
-        raise typer.BadParameter(f"--{option}: {first['msg']}, not {first['input']}") from error
-    summary = summarise(build_workspace_pairs(open_studio(workspace), settings))
-    funnel = "\n".join(
-        f"{count:>9,}  {reason}" for reason, count in summary["funnel"].items() if count
-    )
-    wrong, noise, tau = summary["expected_wrong"], summary["noise"], summary["tau"]
-    constants = (
-        f"noise: phi {noise['phi']:.2f}, omega {noise['omega']:.2f}, from "
-        f"{noise['num_pairs']:,} A/A pairs; spread within items: tau {tau['tau']:.2f}, from "
-        f"{tau['num_pairs']:,} pairs"
-    )
-    lines = f"{summary['pairs']:,} pairs\n{funnel}" + (
-        "" if wrong is None else f"\n{constants}\nexpected share of wrong winners: {wrong:.1%}"
-    )
-    emit(summary, as_json=as_json, lines=lines)
-
-
-@pairs_cli.command("list")
-def list_(
-    out: Annotated[Path, typer.Option(help="File to write: .csv or .parquet.")],
-    workspace: WorkspacePath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write all pairs to a file."""
-    from app.bootstrap import open_studio
-    from app.commands.list_pairs import list_pairs
-
-    out = out.expanduser()
-    rows = list_pairs(open_studio(workspace), out)
-    _emit_file(rows, out, as_json)
-
-
-@pairs_cli.command("show")
-def show(
-    pair_id: Annotated[str, typer.Argument(help="Id of the pair.")],
-    workspace: WorkspacePath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show one pair with all that is known of it."""
-    import json
-
-    from app.bootstrap import open_studio
-    from app.commands.list_pairs import show_pair
-
-    record = show_pair(open_studio(workspace), pair_id)
-    emit(record, as_json=as_json, lines=json.dumps(record, indent=2, ensure_ascii=False))
-
-
 @cli.command()
 def draft(
     drafter: Annotated[str, typer.Option(help="Who drafts: evidence.")] = "evidence",
@@ -335,7 +250,7 @@ def export(
 
     out = out.expanduser()
     rows = export_judgements(open_studio(workspace), out)
-    _emit_file(rows, out, as_json)
+    emit_file(rows, out, as_json)
 
 
 @judgements_cli.command("import")
@@ -491,12 +406,6 @@ def _serve(studio: "Studio", host: str, port: int, result: dict[str, Any], as_js
         emit(result | {"url": url}, as_json=as_json, lines=lines)
 
     serve(studio, host=host, port=port, on_ready=announce)
-
-
-def _emit_file(rows: int, path: Path, as_json: bool) -> None:
-    absolute = path.resolve()
-    result = {"rows": rows, "path": str(absolute)}
-    emit(result, as_json=as_json, lines=f"Wrote {rows} rows to {absolute}")
 
 
 def _note_rejects(rejects: "Sequence[Reject]") -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -15,6 +16,13 @@ def emit(result: Mapping[str, Any], *, as_json: bool, lines: str = "") -> None:
     text = json.dumps(result, default=str, ensure_ascii=False) if as_json else lines
     typer.echo(text)
     sys.stdout.flush()
+
+
+def emit_file(rows: int, path: Path, as_json: bool) -> None:
+    """Print that rows were written to a file."""
+    absolute = path.resolve()
+    result = {"rows": rows, "path": str(absolute)}
+    emit(result, as_json=as_json, lines=f"Wrote {rows} rows to {absolute}")
 
 
 def note(text: str) -> None:

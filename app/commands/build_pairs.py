@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from app.bootstrap import Studio
-from creativepair.errors import StateError
+from creativepair.errors import InputError, StateError
 from creativepair.fingerprints import mean_rgb_difference
+from creativepair.groups import ExpectedShare
+from creativepair.ingestion.files import read_table
 from creativepair.pairing import PairBuild, PairSettings, build_pairs
 from creativepair.records import Creative
 from creativepair.store import catalogue, pairs
 from creativepair.thumbnails import ThumbnailCache, thumbnail_of_derivative
 
 _CACHED_THUMBNAILS = 2_000
+_SHOWN_PROBLEMS = 20
 
 
 def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
@@ -29,6 +33,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
     with studio.store.read() as connection:
         creatives = catalogue.list_creatives(connection)
         exposures = catalogue.list_exposures(connection)
+        items = catalogue.list_items(connection)
         version = pairs.next_evidence_version(connection)
         judged = pairs.judged_pair_ids(connection)
     if not creatives:
@@ -43,6 +48,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
         exposures,
         settings,
         version=version,
+        category_of={item.item_id: item.category for item in items},
         judged=judged,
         rgb_difference=_rgb_differences(studio),
     )
@@ -56,6 +62,41 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
             now=datetime.now(UTC),
         )
     return build
+
+
+def read_expected_shares(name: str) -> tuple[ExpectedShare, ...]:
+    """Read the expected shares of declared experiments from CSV, Parquet or JSONL.
+
+    Raises:
+        InputError: when the file cannot be read or a row is wrong; lists the first twenty.
+    """
+    table = read_table(name, {}, ())
+    columns = tuple(ExpectedShare.model_fields)
+    if missing := [column for column in columns if column not in table.columns]:
+        raise InputError(
+            f"{name} lacks the column {', '.join(missing)}; it has {', '.join(table.columns)}",
+            hint=f"Name the columns {', '.join(columns)}.",
+        )
+    rows, problems = [], []
+    for raw in table.rows:
+        if raw.problem:
+            problems.append(f"row {raw.row} {raw.problem}")
+            continue
+        try:
+            cells = {column: raw.values.get(column) for column in columns}
+            rows.append(ExpectedShare.model_validate(cells))
+        except ValidationError as error:
+            first = error.errors()[0]
+            problems.append(
+                f"row {raw.row}, {first['loc'][0]}: {first['msg']}, not {first['input']}"
+            )
+    if problems:
+        more = f"; and {len(problems) - _SHOWN_PROBLEMS} more" if problems[_SHOWN_PROBLEMS:] else ""
+        raise InputError(
+            f"{name}: {'; '.join(problems[:_SHOWN_PROBLEMS])}{more}",
+            hint="A row holds item_id, experiment_id, creative_id and a share from 0 to 1.",
+        )
+    return tuple(rows)
 
 
 def summarise(build: PairBuild) -> dict[str, Any]:
@@ -75,6 +116,7 @@ def summarise(build: PairBuild) -> dict[str, Any]:
             "omega_interval": build.noise.omega_interval,
         },
         "tau": asdict(build.tau),
+        "tau_by_category": {name: asdict(fit) for name, fit in build.tau_by_category.items()},
         "expected_wrong": build.expected_wrong,
         "funnel": dict(build.funnel),
     }

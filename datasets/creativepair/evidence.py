@@ -246,8 +246,14 @@ def estimate(
     return _finish(_divide(shared, impressions), *estimated, noise, tau)
 
 
-def with_constants(estimates: Estimates, noise: NoiseModel, tau: float) -> Estimates:
-    """Return the estimates under other constants; the log ratios and their counts stay."""
+def with_constants(estimates: Estimates, noise: NoiseModel, tau: Floats) -> Estimates:
+    """Return the estimates under other constants; the log ratios and their counts stay.
+
+    Args:
+        estimates: under any constants.
+        noise: what the counts alone leave out.
+        tau: standard deviation of true log ratios in the item of each pair, [num_pairs].
+    """
     return _finish(
         estimates.shared_share,
         estimates.log_ratio,
@@ -274,18 +280,29 @@ def noise_scale(log_ratio: Floats, count_variance: Floats) -> tuple[float | None
     return float(np.sqrt(squares.mean())), int(squares.size)
 
 
-def compute_sample_ratio_p(impressions: Sequence[int]) -> float:
-    """Return the p-value that traffic was split evenly over these creatives, 0 to 1.
+def compute_sample_ratio_p(
+    impressions: Sequence[int], shares: Sequence[float] | None = None
+) -> float:
+    """Return the p-value that traffic was split over these creatives in these shares, 0 to 1.
 
-    Source: Pearson's chi-square test against equal shares; the sample-ratio check of Fabijan et
-    al. 2019. Fewer than two creatives, or no impressions, cannot fail: p = 1.
+    Source: Pearson's chi-square test; the sample-ratio check of Fabijan et al. 2019. Fewer than two
+    creatives, or no impressions, cannot fail: p = 1.
+
+    Args:
+        impressions: of each creative.
+        shares: expected of each, summing to 1; equal ones when not given.
     """
     total = sum(impressions)
     if len(impressions) < 2 or total == 0:
         return 1.0
-    expected = total / len(impressions)
-    statistic = math.fsum((count - expected) ** 2 for count in impressions) / expected
-    return float(chdtrc(len(impressions) - 1, statistic))
+    if shares is None:
+        shares = [1 / len(impressions)] * len(impressions)
+    paired = list(zip(impressions, shares, strict=True))
+    if any(count and not share for count, share in paired):
+        return 0.0
+    expected = [(count, total * share) for count, share in paired if share]
+    statistic = math.fsum((count - mean) ** 2 / mean for count, mean in expected)
+    return float(chdtrc(len(expected) - 1, statistic)) if len(expected) > 1 else 1.0
 
 
 def list_keys(keys: Sequence[CreativeKey]) -> str:
@@ -301,7 +318,7 @@ def _finish(
     count_variance: Floats,
     excess_variance: Floats,
     noise: NoiseModel,
-    tau: float,
+    tau: float | Floats,
 ) -> Estimates:
     variance = noise.widen(count_variance, excess_variance)
     sd = np.sqrt(variance)

@@ -1,8 +1,9 @@
 """Fitting what the counts alone leave out: noise on A/A pairs, spread within items.
 
 `fit_noise` measures on pairs that show one image twice what spread remains where nothing differs;
-`fit_tau` measures how much creatives of one item truly differ. Both are maximum likelihood for a
-normal log CTR ratio; both lean on a stated default where there is little to fit on.
+`fit_tau` measures how much creatives of one item truly differ, over all items and in each category.
+Both are maximum likelihood for a normal log CTR ratio; both lean on a stated default where there is
+little to fit on, and a category on the fit over all.
 
 Intervals are cluster-robust: pairs of one item share creatives, so an item is one piece of news. On
 simulated pairs they hold the truth as often as they say; percentile intervals of a bootstrap over
@@ -30,6 +31,8 @@ from creativepair.evidence import (
 
 ENOUGH_PAIRS = 100
 """From so many pairs on, a fit stands alone; under it, it is drawn towards the default."""
+
+NO_CATEGORY = -1
 
 _LARGEST_SD = 3.0  # of a log ratio: a factor of 20 between two equal images is no noise
 
@@ -134,34 +137,61 @@ def fit_tau(
     return TauFit(tau, len(squares), (low, high))
 
 
+def fit_tau_by_category(
+    log_ratio: Floats, variance: Floats, item: Ints, category: Ints, *, default: float
+) -> dict[int, TauFit]:
+    """Fit tau in each category that has an estimate; see `fit_tau`.
+
+    Args:
+        log_ratio, variance, item: as in `fit_tau`, [num_pairs].
+        category: number of each pair's category, [num_pairs]; NO_CATEGORY where there is none.
+        default: the tau of all categories, on which one with few free differences leans.
+    """
+    known = np.flatnonzero(~np.isnan(log_ratio) & (category != NO_CATEGORY))
+    known = known[np.argsort(category[known], kind="stable")]
+    starts = np.flatnonzero(np.diff(category[known])) + 1
+    return {
+        int(category[rows[0]]): fit_tau(
+            log_ratio[rows], variance[rows], item[rows], default=default
+        )
+        for rows in np.split(known, starts)
+        if len(rows)
+    }
+
+
 def fit_constants(
     estimates: Estimates,
     item: Ints,
+    category: Ints,
     same: Flags,
     different: Flags,
     *,
     noise: NoiseModel | None,
     tau: float | None,
-) -> tuple[NoiseFit, TauFit]:
+) -> tuple[NoiseFit, TauFit, dict[int, TauFit]]:
     """Fit noise on pairs of one image, then the spread within items on the others.
 
     Args:
         estimates: of all pairs, under any constants.
-        item: number of each pair's item, [num_pairs].
+        item, category: numbers of each pair's item and its category, [num_pairs].
         same, different: which pairs to fit on, [num_pairs].
-        noise, tau: constants that are given and not fitted.
+        noise, tau: constants that are given and not fitted; a given tau is that of all categories.
+
+    Returns:
+        The noise, the spread over all items, and in each category.
     """
     log_ratio, v, u = estimates.log_ratio, estimates.count_variance, estimates.excess_variance
     if noise is None:
         noise_fit = fit_noise(log_ratio[same], v[same], item[same], excess_variance=u[same])
     else:
         noise_fit = NoiseFit(noise, 0)
-    if tau is None:
-        variance = noise_fit.noise.widen(v, u)
-        tau_fit = fit_tau(log_ratio[different], variance[different], item[different])
-    else:
-        tau_fit = TauFit(tau, 0, None)
-    return noise_fit, tau_fit
+    if tau is not None:
+        return noise_fit, TauFit(tau, 0, None), {}
+    log_ratio, item, category = log_ratio[different], item[different], category[different]
+    variance = noise_fit.noise.widen(v[different], u[different])
+    tau_fit = fit_tau(log_ratio, variance, item)
+    by_category = fit_tau_by_category(log_ratio, variance, item, category, default=tau_fit.tau)
+    return noise_fit, tau_fit, by_category
 
 
 def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from itertools import combinations, groupby
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,8 @@ from creativepair.evidence import (
     ExposureLog,
     Flags,
     Floats,
-    GroupKey,
     Ints,
     NoiseModel,
-    compute_sample_ratio_p,
     estimate_pairs,
     list_keys,
     noise_scale,
@@ -34,7 +33,14 @@ from creativepair.evidence import (
     with_constants,
 )
 from creativepair.fingerprints import hamming
-from creativepair.noise import NoiseFit, TauFit, fit_constants
+from creativepair.groups import (
+    ExpectedShare,
+    FlaggedGroup,
+    arrange_shares,
+    find_in_groups,
+    flag_groups,
+)
+from creativepair.noise import NO_CATEGORY, NoiseFit, TauFit, fit_constants
 from creativepair.records import (
     NOT_CONSIDERED,
     Creative,
@@ -52,6 +58,8 @@ RgbDifference = Callable[[Creative, Creative], float]
 # creatives would otherwise write 12.5 million rows to fill three places.
 MAX_PAIRS_PER_ITEM = 20_000
 
+_NOTHING: Mapping[str, None] = MappingProxyType({})
+
 ESTIMATED_FIELDS = tuple(sorted({f.name for f in fields(Estimates)} & set(Evidence.model_fields)))
 
 
@@ -63,7 +71,7 @@ class Reason(StrEnum):
         TOO_ALIKE: pHash and RGB difference are both small.
         NO_EXPOSURES: a creative without a single impression.
         FEW_IMPRESSIONS: a creative under `min_impressions`.
-        FLAGGED_GROUP: both are in a declared experiment whose traffic was not split evenly.
+        FLAGGED_GROUP: both are in a declared experiment whose traffic was not split as declared.
         NO_OVERLAP: too few of the impressions lie in strata that both share.
         NO_CLICKS: no estimate: no click in the shared strata, or nothing but clicks.
         SMALL_GAP: the adjusted gap is not over `min_gap`.
@@ -99,9 +107,10 @@ class PairSettings(BaseModel):
         without_logs: build from images alone; exposures and their filters are not looked at.
         include_flagged_groups: keep pairs whose declared experiment fails its check.
         min_group_p: p-value under which a declared experiment fails it.
+        expected_shares: of the creatives of declared experiments; equal ones in the others.
         noise: what the counts alone leave out; None fits it on the build's own A/A pairs.
         tau: standard deviation of true log CTR ratios within an item; None fits it on the build's
-            other pairs.
+            other pairs, over all and in each category.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -117,22 +126,9 @@ class PairSettings(BaseModel):
     without_logs: bool = False
     include_flagged_groups: bool = False
     min_group_p: float = Field(default=0.001, ge=0, lt=1)
+    expected_shares: tuple[ExpectedShare, ...] = ()
     noise: NoiseModel | None = None
     tau: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-
-@dataclass(frozen=True, slots=True)
-class FlaggedGroup:
-    """A declared experiment of an item whose impressions are not split evenly.
-
-    Attributes:
-        item_id, experiment_id: which.
-        p_value: of the chi-square test against equal shares.
-    """
-
-    item_id: str
-    experiment_id: str
-    p_value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +144,7 @@ class PairBuild:
         noise_scale: root mean square of θ̂/√v over the A/A pairs; None without such pairs.
         num_aa_pairs: how many A/A pairs it was measured on.
         noise, tau: the constants of the evidence, fitted or given.
+        tau_by_category: that of items with a category; none where tau was given.
         expected_wrong: mean false sign rate of the candidates; None without any evidence.
     """
 
@@ -159,6 +156,7 @@ class PairBuild:
     num_aa_pairs: int
     noise: NoiseFit
     tau: TauFit
+    tau_by_category: dict[str, TauFit]
     expected_wrong: float | None
 
     @property
@@ -174,6 +172,7 @@ def build_pairs(
     *,
     version: int,
     rgb_difference: RgbDifference,
+    category_of: Mapping[str, str | None] = _NOTHING,
     judged: AbstractSet[str] = frozenset(),
 ) -> PairBuild:
     """Find the candidate pairs among all pairs of creatives of an item.
@@ -188,30 +187,39 @@ def build_pairs(
         version: number of the build, written into its evidence.
         rgb_difference: mean RGB difference, 0 to 255, of two creatives' thumbnails; called only
             where the pHash is close, since it reads pictures.
+        category_of: category by item id, where there is one; its items share a tau.
         judged: ids of pairs that people have judged; the cap takes these first.
 
     Raises:
-        InputError: when a creative is given twice, or an exposure names a creative not given.
+        InputError: when a creative is given twice, an exposure names a creative not given, or
+            expected shares do not fit the logs.
     """
     pool = _sort_pool(creatives)
     place = {(creative.item_id, creative.creative_id): i for i, creative in enumerate(pool)}
     log = read_log([] if settings.without_logs else exposures, place)
-    flagged = _flag_groups(log, settings.min_group_p)
+    shares = () if settings.without_logs else settings.expected_shares
+    flagged = flag_groups(log, arrange_shares(shares, log, place), settings.min_group_p)
     pairs, not_considered = _draw_pairs(pool, log.impressions, settings)
     estimates, declared = estimate_pairs(log, pairs.a, pairs.b)
     identical = _find_identical(pool, pairs)
-    in_flagged = _find_in_groups(log, pairs, flagged)
+    in_flagged = find_in_groups(log, pairs.a, pairs.b, flagged)
     left_out = in_flagged & (not settings.include_flagged_groups)
     aa = identical & ~left_out
-    noise, tau = fit_constants(
+    names, category = _number_categories(pool, category_of)
+    noise, tau, by_category = fit_constants(
         estimates,
         _number_items(pool)[pairs.a],
+        category[pairs.a],
         aa,
         ~identical & ~left_out,
         noise=settings.noise,
         tau=settings.tau,
     )
-    estimates = with_constants(estimates, noise.noise, tau.tau)
+    # The last place is that of NO_CATEGORY.
+    taus = np.full(len(names) + 1, tau.tau)
+    for number, fit in by_category.items():
+        taus[number] = fit.tau
+    estimates = with_constants(estimates, noise.noise, taus[category[pairs.a]])
     tests = [identical, _find_too_alike(pool, pairs, identical, settings, rgb_difference)]
     if not settings.without_logs:
         tests += _test_evidence(log, pairs, estimates, left_out, settings)
@@ -227,6 +235,7 @@ def build_pairs(
         num_aa_pairs=num_aa_pairs,
         noise=noise,
         tau=tau,
+        tau_by_category={names[number]: fit for number, fit in by_category.items()},
         expected_wrong=_expect_wrong(estimates.prob_a, reasons),
     )
 
@@ -261,13 +270,14 @@ def _number_items(pool: Sequence[Creative]) -> Ints:
     return numbers
 
 
-def _flag_groups(log: ExposureLog, min_p: float) -> dict[GroupKey, FlaggedGroup]:
-    flagged = {}
-    for name in sorted(log.groups):
-        p_value = compute_sample_ratio_p(list(log.groups[name].values()))
-        if p_value < min_p:
-            flagged[name] = FlaggedGroup(*name, p_value)
-    return flagged
+def _number_categories(
+    pool: Sequence[Creative], category_of: Mapping[str, str | None]
+) -> tuple[list[str], Ints]:
+    """Return the categories, and for each creative the number of its own, [num_creatives]."""
+    names = sorted({name for name in category_of.values() if name})
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+    codes = [numbers.get(category_of.get(creative.item_id), NO_CATEGORY) for creative in pool]
+    return names, np.array(codes, dtype=np.int64)
 
 
 def _draw_pairs(
@@ -354,21 +364,6 @@ def _find_too_alike(
             not same and too_alike(pool[a], pool[b])
             for (a, b), same in zip(pairs.places(), identical.tolist(), strict=True)
         ],
-        dtype=bool,
-    )
-
-
-def _find_in_groups(
-    log: ExposureLog, pairs: _Pairs, groups: Mapping[GroupKey, FlaggedGroup]
-) -> Flags:
-    """Return whether both creatives of a pair are in one of the groups."""
-    groups_of: dict[int, set[GroupKey]] = defaultdict(set)
-    for name in groups:
-        for creative in log.groups[name]:
-            groups_of[creative].add(name)
-    none: set[GroupKey] = set()
-    return np.array(
-        [bool(groups_of.get(a, none) & groups_of.get(b, none)) for a, b in pairs.places()],
         dtype=bool,
     )
 

@@ -15,7 +15,9 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from app.bootstrap import open_studio
 from app.cli import cli
+from creativepair.store import pairs
 from tests.desk_server import free_port
 
 if TYPE_CHECKING:
@@ -116,6 +118,13 @@ def test_the_list_of_commands_is_whole() -> None:
         ["review", "--port", "99999"],
         ["pairs", "build", "--min-confidence", "2"],
         ["pairs", "build", "--per-item", "0"],
+        ["pairs", "build", "--min-shared-share", "1.5"],
+        ["pairs", "build", "--max-rgb-difference", "256"],
+        ["pairs", "build", "--min-group-p", "1"],
+        ["pairs", "build", "--tau", "0"],
+        ["pairs", "build", "--phi", "1.2"],
+        ["pairs", "build", "--omega", "0.1"],
+        ["pairs", "build", "--phi", "0", "--omega", "0.1"],
         ["ingest", "--items", "x.csv", "--map", "item_id"],
     ],
 )
@@ -303,6 +312,96 @@ def test_pairs_are_built_and_listed_from_what_was_read(run: Run, files: Path) ->
     assert drafted["model_version"].startswith("evidence")
     assert run("draft", "--workspace", "work", "--resume", "--json").json["drafted"] == 1
     assert run("draft", "--workspace", "work", "--json").json["drafted"] == 0
+
+
+def test_every_setting_of_a_build_can_be_given_and_is_stored_with_it(
+    run: Run, demo_root: Path
+) -> None:
+    given: dict[str, Any] = {
+        "min_impressions": 500,
+        "min_gap": 0.4,
+        "min_confidence": 0.9,
+        "min_shared_share": 0.4,
+        "per_item": 2,
+        "phash_radius": 5,
+        "max_rgb_difference": 2.5,
+        "include_flagged_groups": True,
+        "min_group_p": 0.01,
+        "phi": 1.2,
+        "omega": 0.1,
+        "tau": 0.25,
+        "seed": 4,
+        "without_logs": True,
+    }
+    words = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is True]
+    for name, value in given.items():
+        if value is not True:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    built = run("pairs", "build", *words, "--workspace", demo_root, "--json").json
+    assert (built["noise"]["phi"], built["noise"]["omega"]) == (1.2, 0.1)
+    assert built["tau"]["tau"] == 0.25
+    studio = open_studio(demo_root)
+    with studio.store.read() as connection:
+        stored = pairs.list_evidence_builds(connection)[-1]["settings"]
+    studio.store.close()
+    noise = {"phi": given.pop("phi"), "omega": given.pop("omega")}
+    assert stored == given | {"noise": noise, "expected_shares": []}
+
+
+SHARES = "item_id,experiment_id,creative_id,share\n"
+
+
+def ingest_experiment(run: Run, files: Path) -> None:
+    """Read a log whose experiment showed one creative of item i1 three times as often."""
+    log = "item_id,creative_id,experiment_id,impressions,clicks\n"
+    (files / "exposures.csv").write_text(
+        f"{log}i1,1x,e,30000,1200\ni1,1y,e,10000,150\n", encoding="utf-8"
+    )
+    run("init", "work")
+    run(*ingest_words(files), "--workspace", "work")
+
+
+def test_expected_shares_are_read_from_a_file_and_stored_with_the_build(
+    run: Run, files: Path, tmp_path: Path
+) -> None:
+    ingest_experiment(run, files)
+    (tmp_path / "shares.csv").write_text(f"{SHARES}i1,e,1x,0.75\ni1,e,1y,0.25\n", encoding="utf-8")
+    words = ("pairs", "build", "--workspace", "work", "--json")
+    assert len(run(*words).json["flagged_groups"]) == 1
+    built = run(*words, "--expected-shares", "shares.csv").json
+    assert (built["flagged_groups"], built["candidates"]) == ([], 1)
+    studio = open_studio(tmp_path / "work")
+    with studio.store.read() as connection:
+        stored = pairs.list_evidence_builds(connection)[-1]["settings"]["expected_shares"]
+    studio.store.close()
+    group = {"item_id": "i1", "experiment_id": "e"}
+    assert stored == [
+        group | {"creative_id": "1x", "share": 0.75},
+        group | {"creative_id": "1y", "share": 0.25},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("item_id,creative_id,share\ni1,1x,1\n", "lacks the column experiment_id"),
+        (f"{SHARES}i1,e,1x,-0.5\n", "row 2, share: Input should be greater than or equal to 0"),
+        (f"{SHARES}i1,e,1x,half\n", "row 2, share: Input should be a valid number"),
+        (f"{SHARES}i1,e,1x\n", "row 2 "),
+        (f"{SHARES}i1,e,1x,nan\n", "row 2, share: "),
+        (f"{SHARES}i1,e,1z,1\n", "the item has no creative '1z'"),
+    ],
+)
+def test_expected_shares_that_cannot_be_used_are_named(
+    run: Run, files: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    ingest_experiment(run, files)
+    (tmp_path / "shares.csv").write_text(text, encoding="utf-8")
+    answer = run("pairs", "build", "--expected-shares", "shares.csv", "--workspace", "work")
+    assert (answer.exit_code, answer.out) == (1, "")
+    error, hint = answer.err.splitlines()
+    assert message in error
+    assert hint.startswith("Try: ")
 
 
 def test_a_demo_says_what_it_holds_and_is_not_drawn_twice(

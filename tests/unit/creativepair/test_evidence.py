@@ -210,6 +210,19 @@ def test_the_sample_ratio_check_is_chi_square_against_equal_shares() -> None:
     assert compute_sample_ratio_p([5000]) == compute_sample_ratio_p([0, 0]) == 1
 
 
+def test_the_sample_ratio_check_takes_declared_shares() -> None:
+    # Of 1,000, 900 and 100 were to come: 10² / 900 + 10² / 100 = 1.111 with one degree of freedom.
+    p = compute_sample_ratio_p([910, 90], [0.9, 0.1])
+    assert p == pytest.approx(2 * ndtr(-math.sqrt(100 / 900 + 1)))
+    assert compute_sample_ratio_p([900, 100], [0.9, 0.1]) == pytest.approx(1)
+    assert compute_sample_ratio_p([900, 0], [0.9, 0.1]) < 1e-20
+    # A creative that was to get nothing: one impression is one too many, none is as declared.
+    assert compute_sample_ratio_p([1000, 1], [1.0, 0.0]) == 0
+    assert compute_sample_ratio_p([1000, 0], [1.0, 0.0]) == 1
+    equal = [compute_sample_ratio_p([110, 80, 110], shares) for shares in (None, [1 / 3] * 3)]
+    assert equal[0] == equal[1]
+
+
 def test_the_sample_ratio_check_rarely_flags_even_traffic() -> None:
     rng = np.random.default_rng(3)
     splits = rng.multinomial(9000, [1 / 3] * 3, size=5000)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
-from creativepair.noise import ENOUGH_PAIRS, fit_noise, fit_tau
+from creativepair.noise import ENOUGH_PAIRS, NO_CATEGORY, fit_noise, fit_tau, fit_tau_by_category
 
 PLANTED = [NoiseModel(1.17, 0.11), NoiseModel(1.0, 0.0), NoiseModel(2.0, 0.3), NoiseModel(0.9, 0.5)]
 
@@ -128,3 +128,47 @@ def test_one_item_of_many_creatives_does_not_speak_for_all() -> None:
     tau = fit_tau(log_ratio, variance, item).tau
     # (199 · 2² + 2,000 · 0.2²) / 2,199 = 0.398, so tau is about 0.63; unweighted, about 1.9.
     assert tau == pytest.approx(0.63, abs=0.06)
+
+
+def draw_differences(tau: float, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """One pair in each of `size` items, and the variance of each."""
+    rng = np.random.default_rng(seed)
+    variance = draw_variances(rng, size)
+    return rng.normal(0, np.sqrt(tau**2 + variance)), variance
+
+
+def test_categories_with_planted_spreads_of_their_own_give_them_back() -> None:
+    planted = {0: 0.1, 1: 0.6}
+    drawn = [draw_differences(tau, 4_000, seed=number) for number, tau in planted.items()]
+    log_ratio, variance = (np.concatenate(arrays) for arrays in zip(*drawn, strict=True))
+    category = np.repeat([0, 1], 4_000)
+    mixed = np.random.default_rng(0).permutation(8_000)
+    found = fit_tau_by_category(
+        log_ratio[mixed], variance[mixed], np.arange(8_000), category[mixed], default=0.3
+    )
+    assert list(found) == [0, 1]
+    for number, tau in planted.items():
+        assert found[number].tau == pytest.approx(tau, rel=0.05)
+        interval = found[number].interval
+        assert interval is not None
+        assert interval[0] <= tau <= interval[1]
+
+
+def test_a_category_of_few_items_leans_on_the_spread_over_all_in_proportion() -> None:
+    # Pairs in items of their own are free differences, one each.
+    log_ratio, variance = draw_differences(0.8, ENOUGH_PAIRS // 4, seed=3)
+    item, category = np.arange(ENOUGH_PAIRS // 4), np.zeros(ENOUGH_PAIRS // 4, dtype=int)
+    found = fit_tau_by_category(log_ratio, variance, item, category, default=0.2)[0].tau
+    again = [np.tile(array, 4) for array in (log_ratio, variance)]
+    alone = fit_tau(again[0], again[1], np.arange(ENOUGH_PAIRS)).tau
+    assert found**2 == pytest.approx(alone**2 / 4 + 0.2**2 * 3 / 4, rel=1e-3)
+
+
+def test_only_categories_with_an_estimate_are_fitted() -> None:
+    log_ratio, variance = np.array([0.1, np.nan, 0.2]), np.full(3, 0.01)
+    category = np.array([4, 5, NO_CATEGORY])
+    assert list(fit_tau_by_category(log_ratio, variance, np.arange(3), category, default=0.3)) == [
+        4
+    ]
+    nothing = np.array([], dtype=int)
+    assert not fit_tau_by_category(nothing * 1.0, nothing * 1.0, nothing, nothing, default=0.3)

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from creativepair import evidence as evidence_module
 from creativepair.errors import InputError
 from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
+from creativepair.groups import ExpectedShare, FlaggedGroup
 from creativepair.pairing import (
     MAX_PAIRS_PER_ITEM,
-    FlaggedGroup,
     PairBuild,
     PairSettings,
     Reason,
@@ -317,6 +317,66 @@ def test_an_uneven_experiment_is_flagged_and_kept_only_when_asked() -> None:
     assert asked.evidence[0].randomised is None  # declared, but the traffic says otherwise
 
 
+def share(creative_id: str, of: float, experiment_id: str = "e", item_id: str = "i") -> Any:
+    return ExpectedShare(
+        item_id=item_id, experiment_id=experiment_id, creative_id=creative_id, share=of
+    )
+
+
+UNEVEN = [
+    expose("x", (20_000, 600), experiment_id="e"),
+    expose("y", (10_000, 100), experiment_id="e"),
+]
+
+
+def test_traffic_is_held_against_the_shares_that_its_experiment_declares() -> None:
+    as_declared = build(TWO, UNEVEN, expected_shares=[share("y", 0.333), share("x", 0.667)])
+    assert only_reason(as_declared) is None
+    assert as_declared.flagged_groups == []
+    assert as_declared.evidence[0].randomised is True
+    otherwise = build(TWO, UNEVEN, expected_shares=[share("x", 0.6), share("y", 0.4)])
+    assert only_reason(otherwise) == Reason.FLAGGED_GROUP
+    assert 0 < otherwise.flagged_groups[0].p_value < 1e-100
+    backwards = build(TWO, UNEVEN[::-1], expected_shares=[share("y", 0.4), share("x", 0.6)])
+    assert backwards.flagged_groups == otherwise.flagged_groups
+
+
+def test_a_creative_that_was_to_be_shown_and_never_was_fails_the_check() -> None:
+    creatives = [*TWO, make_creative("z")]
+    even = [expose(c, (10_000, 300), experiment_id="e") for c in "xy"]
+    assert build(creatives, even).flagged_groups == []
+    thirds = [share(c, 0.333) for c in "xyz"]
+    assert build(creatives, even, expected_shares=thirds).flagged_groups != []
+
+
+def test_without_logs_nothing_is_asked_of_the_shares() -> None:
+    found = build(TWO, UNEVEN, without_logs=True, expected_shares=[share("x", 0.1, "unknown")])
+    assert only_reason(found) is None
+
+
+@pytest.mark.parametrize(
+    ("shares", "problem"),
+    [
+        ([share("x", 0.5), share("q", 0.5)], r"i/e/q: the item has no creative 'q'"),
+        ([share("x", 0.5), share("y", 0.6)], r"the shares of i/e sum to 1\.1, not 1"),
+        ([share("x", 0.5), share("y", 0.498)], r"the shares of i/e sum to 0\.998, not 1"),
+        ([share("x", 0), share("y", 0)], r"the shares of i/e sum to 0, not 1"),
+        ([share("x", 1.0)], r"i/e has no share for y"),
+        ([share("x", 0.5), share("x", 0.5)], r"i/e/x has two shares"),
+        ([share("x", 0.5, "f"), share("y", 0.5, "f")], r"i/f is no experiment of the logs"),
+    ],
+)
+def test_shares_that_do_not_fit_the_logs_are_refused(shares: list[Any], problem: str) -> None:
+    with pytest.raises(InputError, match=problem):
+        build(TWO, UNEVEN, expected_shares=shares)
+
+
+def test_of_many_problems_with_shares_twenty_are_told() -> None:
+    unknown = [share(f"u{k:02}", 0.04) for k in range(25)]
+    with pytest.raises(InputError, match=r"'u00'.*'u19'; and 5 more"):
+        build(TWO, UNEVEN, expected_shares=unknown)
+
+
 def test_uneven_traffic_that_nobody_declared_randomised_is_left_alone() -> None:
     found = build(TWO, [expose("x", (20_000, 600)), expose("y", (10_000, 100))])
     assert only_reason(found) is None
@@ -471,7 +531,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_settings_survive_the_way_to_json_and_back() -> None:
-    changed = PairSettings(min_gap=0.3, tau=0.2)
+    changed = PairSettings(min_gap=0.3, tau=0.2, expected_shares=(share("x", 0.25),))
     assert PairSettings.model_validate_json(changed.model_dump_json()) == changed
 
 
@@ -551,3 +611,62 @@ def test_constants_fitted_on_the_build_keep_its_promise_where_the_defaults_break
     assert realised <= promised + 0.01
     realised, promised = promises["default"]
     assert realised > promised + 0.03  # or this world would not show the difference
+
+
+def plant_categories() -> tuple[list[Creative], list[Exposure], dict[str, str | None]]:
+    """Two categories of 1,500 items, tau 0.1 and 0.7; two items are without."""
+    drawn = {name: plant(DEFAULT_NOISE, tau, 1_500) for name, tau in (("calm", 0.1), ("wild", 0.7))}
+    creatives = [
+        row.model_copy(update={"item_id": f"{name}{row.item_id}"})
+        for name, (rows, _, _) in drawn.items()
+        for row in rows
+    ]
+    exposures = [
+        row.model_copy(update={"item_id": f"{name}{row.item_id}"})
+        for name, (_, rows, _) in drawn.items()
+        for row in rows
+    ]
+    category_of: dict[str, str | None] = {c.item_id: c.item_id[:4] for c in creatives}
+    return creatives, exposures, category_of | {"calm0": None, "wild0": ""}
+
+
+def build_categories(tau: float | None) -> tuple[PairBuild, dict[str, str | None]]:
+    creatives, exposures, category_of = plant_categories()
+    found = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(noise=DEFAULT_NOISE, tau=tau),
+        version=1,
+        rgb_difference=far_apart,
+        category_of=category_of,
+    )
+    return found, category_of
+
+
+def test_each_pair_is_shrunken_by_the_planted_spread_of_its_category() -> None:
+    found, category_of = build_categories(tau=None)
+    assert list(found.tau_by_category) == ["calm", "wild"]
+    assert found.tau_by_category["calm"].tau == pytest.approx(0.1, abs=0.03)
+    assert found.tau_by_category["wild"].tau == pytest.approx(0.7, abs=0.03)
+    assert 0.3 < found.tau.tau < 0.6
+    item_of = {pair.pair_id: pair.item_id for pair in found.pairs}
+    for row in found.evidence:
+        fit = found.tau_by_category.get(category_of[item_of[row.pair_id]] or "", found.tau)
+        if row.rel_gap and row.shrunken_gap and row.variance:
+            # posterior mean = log ratio · tau² / (tau² + V)
+            weight = math.log1p(row.shrunken_gap) / math.log1p(row.rel_gap)
+            assert math.sqrt(weight * row.variance / (1 - weight)) == pytest.approx(fit.tau)
+
+
+def test_a_given_spread_is_that_of_every_category() -> None:
+    found, _ = build_categories(tau=0.3)
+    assert (found.tau.tau, found.tau_by_category) == (0.3, {})
+    creatives, exposures, _ = plant_categories()
+    plain = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(noise=DEFAULT_NOISE, tau=0.3),
+        version=1,
+        rgb_difference=far_apart,
+    )
+    assert found == plain
