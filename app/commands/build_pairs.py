@@ -111,9 +111,11 @@ def summarise(build: PairBuild) -> dict[str, Any]:
         "noise": {
             "phi": build.noise.noise.phi,
             "omega": build.noise.noise.omega,
+            "kappa": build.noise.noise.kappa,
             "num_pairs": build.noise.num_pairs,
             "phi_interval": build.noise.phi_interval,
             "omega_interval": build.noise.omega_interval,
+            "kappa_interval": build.noise.kappa_interval,
         },
         "tau": asdict(build.tau),
         "tau_by_category": {name: asdict(fit) for name, fit in build.tau_by_category.items()},

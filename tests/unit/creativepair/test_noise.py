@@ -29,6 +29,28 @@ def test_planted_noise_comes_back(planted: NoiseModel) -> None:
     assert found.num_pairs == 20_000
 
 
+@pytest.mark.parametrize("kappa", [0.0, 0.5, 1.2])
+def test_the_weight_of_strata_that_disagree_comes_back(kappa: float) -> None:
+    rng = np.random.default_rng(11)
+    v = draw_variances(rng, 20_000)
+    u = np.where(rng.random(20_000) < 0.3, v * rng.exponential(3, 20_000), 0)
+    planted = NoiseModel(1.2, 0.1, kappa)
+    log_ratio = rng.normal(0, np.sqrt(planted.widen(v, u)))
+    found = fit_noise(log_ratio, v, np.arange(20_000), excess_variance=u)
+    assert found.noise.phi == pytest.approx(1.2, abs=0.04)
+    assert found.noise.omega == pytest.approx(0.1, abs=0.03)
+    assert found.noise.kappa == pytest.approx(kappa, abs=0.1 if kappa == 0 else 0.04)
+    assert found.kappa_interval is not None
+    assert found.kappa_interval[0] <= kappa <= found.kappa_interval[1]
+
+
+def test_where_no_strata_disagree_their_weight_is_the_default() -> None:
+    log_ratio, v = draw_aa_pairs(NoiseModel(1.2, 0.1), 500, seed=1)
+    found = fit_noise(log_ratio, v, np.arange(500), excess_variance=np.zeros(500))
+    assert found.noise.kappa == DEFAULT_NOISE.kappa
+    assert found.kappa_interval is None
+
+
 def test_intervals_hold_the_planted_noise_in_93_to_97_of_100_runs() -> None:
     planted = NoiseModel(1.2, 0.15)
     inside = np.zeros(2)
