@@ -96,8 +96,8 @@ def build(
     wrong, noise, spread = summary["expected_wrong"], summary["noise"], summary["tau"]
     by_category = [fit["tau"] for fit in summary["tau_by_category"].values()]
     constants = (
-        f"noise: phi {noise['phi']:.2f}, omega {noise['omega']:.2f}, kappa {noise['kappa']:.2f}, from "
-        f"{noise['num_pairs']:,} A/A pairs; spread within items: tau {spread['tau']:.2f}, from "
+        f"noise: phi {noise['phi']:.2f}, omega {noise['omega']:.2f}, kappa {noise['kappa']:.2f}, "
+        f"from {noise['num_pairs']:,} A/A pairs; spread within items: tau {spread['tau']:.2f}, from "
         f"{spread['num_pairs']:,} pairs"
     )
     if by_category:
