@@ -97,8 +97,8 @@ def build(
     by_category = [fit["tau"] for fit in summary["tau_by_category"].values()]
     constants = (
         f"noise: phi {noise['phi']:.2f}, omega {noise['omega']:.2f}, kappa {noise['kappa']:.2f}, "
-        f"from {noise['num_pairs']:,} A/A pairs; spread within items: tau {spread['tau']:.2f}, from "
-        f"{spread['num_pairs']:,} pairs"
+        f"from {noise['num_pairs']:,} A/A pairs; spread within items: tau {spread['tau']:.2f}, "
+        f"from {spread['num_pairs']:,} pairs"
     )
     if by_category:
         constants += (

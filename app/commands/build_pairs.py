@@ -17,6 +17,7 @@ from creativepair.groups import ExpectedShare
 from creativepair.ingestion.files import read_table
 from creativepair.pairing import PairBuild, PairSettings, build_pairs
 from creativepair.records import Creative
+from creativepair.shrinkage import SHAPE_SCALES
 from creativepair.store import catalogue, pairs
 from creativepair.thumbnails import ThumbnailCache, thumbnail_of_derivative
 
@@ -119,6 +120,7 @@ def summarise(build: PairBuild) -> dict[str, Any]:
         },
         "tau": asdict(build.tau),
         "tau_by_category": {name: asdict(fit) for name, fit in build.tau_by_category.items()},
+        "tau_shape": dict(zip(map(str, SHAPE_SCALES), build.tau_shape, strict=True)),
         "expected_wrong": build.expected_wrong,
         "funnel": dict(build.funnel),
     }

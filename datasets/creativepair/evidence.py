@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
-from scipy.special import chdtrc, ndtr
+from scipy.special import chdtrc
 
 from creativepair.errors import InputError
 from creativepair.records import Exposure
+from creativepair.shrinkage import NORMAL_SHAPE, Shape, update
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -230,9 +231,6 @@ def estimate(
 ) -> Estimates:
     """Estimate the log CTR ratio of each pair, with noise and shrinkage.
 
-    With θ̂ the log ratio and V its total variance, the prior θ ~ N(0, tau²) gives the posterior
-    mean θ̂ tau² / (tau² + V) and variance V tau² / (tau² + V).
-
     Args:
         counts: by pair and stratum.
         impressions: all impressions of both creatives of a pair, shared or not, [num_pairs].
@@ -246,13 +244,16 @@ def estimate(
     return _finish(_divide(shared, impressions), *estimated, noise, tau)
 
 
-def with_constants(estimates: Estimates, noise: NoiseModel, tau: Floats) -> Estimates:
+def with_constants(
+    estimates: Estimates, noise: NoiseModel, tau: Floats, shape: Shape = NORMAL_SHAPE
+) -> Estimates:
     """Return the estimates under other constants; the log ratios and their counts stay.
 
     Args:
         estimates: under any constants.
         noise: what the counts alone leave out.
-        tau: standard deviation of true log ratios in the item of each pair, [num_pairs].
+        tau: spread of true log ratios in the item of each pair, [num_pairs].
+        shape: share of each of `SHAPE_SCALES`; with the normal one, tau is a standard deviation.
     """
     return _finish(
         estimates.shared_share,
@@ -261,6 +262,7 @@ def with_constants(estimates: Estimates, noise: NoiseModel, tau: Floats) -> Esti
         estimates.excess_variance,
         noise,
         tau,
+        shape,
     )
 
 
@@ -319,12 +321,12 @@ def _finish(
     excess_variance: Floats,
     noise: NoiseModel,
     tau: float | Floats,
+    shape: Shape = NORMAL_SHAPE,
 ) -> Estimates:
     variance = noise.widen(count_variance, excess_variance)
     sd = np.sqrt(variance)
     size = np.abs(log_ratio)
-    weight = tau**2 / (tau**2 + variance)
-    mean, mean_sd = weight * log_ratio, np.sqrt(weight * variance)
+    mean, mean_sd, prob_a = update(log_ratio, variance, tau, shape)
     return Estimates(
         shared_share=shared_share,
         log_ratio=log_ratio,
@@ -334,7 +336,7 @@ def _finish(
         z=log_ratio / sd,
         posterior_mean=mean,
         posterior_sd=mean_sd,
-        prob_a=ndtr(mean / mean_sd),
+        prob_a=prob_a,
         rel_gap=_gap(size),
         gap_low=_gap(size - INTERVAL_Z * sd),
         gap_high=_gap(size + INTERVAL_Z * sd),

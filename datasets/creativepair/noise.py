@@ -28,12 +28,15 @@ from creativepair.evidence import (
     Ints,
     NoiseModel,
 )
+from creativepair.shrinkage import NORMAL_SHAPE, SHAPE_SCALES, Shape, relative_log_density
 
 ENOUGH_PAIRS = 100
 """From so many pairs on, a fit stands alone; under it, it is drawn towards the default."""
 
 NO_CATEGORY = -1
 
+_MOST_ROUNDS = 500
+_SHARE_TOLERANCE = 1e-5
 _LARGEST_SD = 3.0  # of a log ratio: a factor of 20 between two equal images is no noise
 
 Interval = tuple[float, float]
@@ -157,6 +160,33 @@ def fit_tau_by_category(
         for rows in np.split(known, starts)
         if len(rows)
     }
+
+
+def fit_shape(log_ratio: Floats, variance: Floats, tau: Floats, item: Ints) -> Shape:
+    """Fit the shares of `SHAPE_SCALES`: θ̂ ~ Σ share N(0, (scale tau)² + V), by EM.
+
+    Pairs weigh as in `fit_tau`, and under `ENOUGH_PAIRS` free differences the shares are averaged
+    with those of one normal.
+
+    Args:
+        log_ratio, variance, item: as in `fit_tau`, [num_pairs].
+        tau: of each pair, [num_pairs].
+    """
+    known = ~np.isnan(log_ratio)
+    if not known.any():
+        return NORMAL_SHAPE
+    weight = _weigh_pairs(item[known])
+    prior = (np.array(SHAPE_SCALES)[:, None] * tau[known]) ** 2
+    density = np.exp(relative_log_density(log_ratio[known], prior + variance[known]))
+    shares = np.full(len(SHAPE_SCALES), 1 / len(SHAPE_SCALES))
+    for _ in range(_MOST_ROUNDS):
+        before = shares
+        shares = before * (density @ (weight / (before @ density))) / weight.sum()
+        if np.abs(shares - before).max() < _SHARE_TOLERANCE:
+            break
+    own = min(1.0, float(weight.sum()) / ENOUGH_PAIRS)
+    leaned = own * shares + (1 - own) * np.array(NORMAL_SHAPE)
+    return tuple((leaned / leaned.sum()).tolist())
 
 
 def fit_constants(

@@ -40,7 +40,7 @@ from creativepair.groups import (
     find_in_groups,
     flag_groups,
 )
-from creativepair.noise import NO_CATEGORY, NoiseFit, TauFit, fit_constants
+from creativepair.noise import NO_CATEGORY, NoiseFit, TauFit, fit_constants, fit_shape
 from creativepair.records import (
     NOT_CONSIDERED,
     Creative,
@@ -51,6 +51,7 @@ from creativepair.records import (
     order_identities,
     pair_id_of,
 )
+from creativepair.shrinkage import NORMAL_SHAPE, Shape
 
 RgbDifference = Callable[[Creative, Creative], float]
 
@@ -145,6 +146,7 @@ class PairBuild:
         num_aa_pairs: how many A/A pairs it was measured on.
         noise, tau: the constants of the evidence, fitted or given.
         tau_by_category: that of items with a category; none where tau was given.
+        tau_shape: share of each of `SHAPE_SCALES`, multiples of tau; all at 1 where tau was given.
         expected_wrong: mean false sign rate of the candidates; None without any evidence.
     """
 
@@ -157,6 +159,7 @@ class PairBuild:
     noise: NoiseFit
     tau: TauFit
     tau_by_category: dict[str, TauFit]
+    tau_shape: Shape
     expected_wrong: float | None
 
     @property
@@ -201,17 +204,18 @@ def build_pairs(
     flagged = flag_groups(log, arrange_shares(shares, log, place), settings.min_group_p)
     pairs, not_considered = _draw_pairs(pool, log.impressions, settings)
     estimates, declared = estimate_pairs(log, pairs.a, pairs.b)
+    item = _number_items(pool)[pairs.a]
     identical = _find_identical(pool, pairs)
     in_flagged = find_in_groups(log, pairs.a, pairs.b, flagged)
     left_out = in_flagged & (not settings.include_flagged_groups)
-    aa = identical & ~left_out
+    aa, different = identical & ~left_out, ~identical & ~left_out
     names, category = _number_categories(pool, category_of)
     noise, tau, by_category = fit_constants(
         estimates,
-        _number_items(pool)[pairs.a],
+        item,
         category[pairs.a],
         aa,
-        ~identical & ~left_out,
+        different,
         noise=settings.noise,
         tau=settings.tau,
     )
@@ -219,7 +223,17 @@ def build_pairs(
     taus = np.full(len(names) + 1, tau.tau)
     for number, fit in by_category.items():
         taus[number] = fit.tau
-    estimates = with_constants(estimates, noise.noise, taus[category[pairs.a]])
+    tau_of_pair = taus[category[pairs.a]]
+    estimates = with_constants(estimates, noise.noise, tau_of_pair)
+    shape = NORMAL_SHAPE
+    if settings.tau is None:
+        shape = fit_shape(
+            estimates.log_ratio[different],
+            estimates.variance[different],
+            tau_of_pair[different],
+            item[different],
+        )
+        estimates = with_constants(estimates, noise.noise, tau_of_pair, shape)
     tests = [identical, _find_too_alike(pool, pairs, identical, settings, rgb_difference)]
     if not settings.without_logs:
         tests += _test_evidence(log, pairs, estimates, left_out, settings)
@@ -236,6 +250,7 @@ def build_pairs(
         noise=noise,
         tau=tau,
         tau_by_category={names[number]: fit for number, fit in by_category.items()},
+        tau_shape=shape,
         expected_wrong=_expect_wrong(estimates.prob_a, reasons),
     )
 

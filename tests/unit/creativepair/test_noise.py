@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
-from creativepair.noise import ENOUGH_PAIRS, NO_CATEGORY, fit_noise, fit_tau, fit_tau_by_category
+from creativepair.noise import (
+    ENOUGH_PAIRS,
+    NO_CATEGORY,
+    fit_noise,
+    fit_shape,
+    fit_tau,
+    fit_tau_by_category,
+)
+from creativepair.shrinkage import NORMAL_SHAPE
 
 PLANTED = [NoiseModel(1.17, 0.11), NoiseModel(1.0, 0.0), NoiseModel(2.0, 0.3), NoiseModel(0.9, 0.5)]
 
@@ -194,3 +202,33 @@ def test_only_categories_with_an_estimate_are_fitted() -> None:
     ]
     nothing = np.array([], dtype=int)
     assert not fit_tau_by_category(nothing * 1.0, nothing * 1.0, nothing, nothing, default=0.3)
+
+
+def test_the_share_of_near_equal_ads_comes_back() -> None:
+    rng = np.random.default_rng(13)
+    tau = 0.4
+    scale = rng.choice([1 / 8, 2.0], 20_000, p=[0.8, 0.2])
+    v = draw_variances(rng, 20_000)
+    log_ratio = rng.normal(0, np.sqrt((scale * tau) ** 2 + v))
+    shape = fit_shape(log_ratio, v, np.full(20_000, tau), np.arange(20_000))
+    assert sum(shape) == pytest.approx(1)
+    # Neighbours of a scale stand in for it: at these counts 0.02 and 0.05 look alike.
+    assert sum(shape[:3]) == pytest.approx(0.8, abs=0.03)
+    assert sum(shape[5:]) == pytest.approx(0.2, abs=0.03)
+
+
+def test_one_normal_comes_back_as_one() -> None:
+    rng = np.random.default_rng(17)
+    v = draw_variances(rng, 20_000)
+    log_ratio = rng.normal(0, np.sqrt(0.3**2 + v))
+    shape = fit_shape(log_ratio, v, np.full(20_000, 0.3), np.arange(20_000))
+    assert shape[4] > 0.85
+    assert sum(shape[3:5]) > 0.95
+
+
+def test_with_few_pairs_the_shape_leans_on_one_normal() -> None:
+    log_ratio, v = np.zeros(20), np.full(20, 0.01)
+    shape = fit_shape(log_ratio, v, np.full(20, 0.3), np.arange(20))  # 20 of 100 free differences
+    assert shape[4] >= 0.8
+    missing = np.array([np.nan])
+    assert fit_shape(missing, missing, np.array([0.3]), np.array([0])) == NORMAL_SHAPE
