@@ -35,6 +35,7 @@ ENOUGH_PAIRS = 100
 
 NO_CATEGORY = -1
 
+_MANY_PAIRS = 100_000
 _MOST_ROUNDS = 500
 _SHARE_TOLERANCE = 1e-5
 _LARGEST_SD = 3.0  # of a log ratio: a factor of 20 between two equal images is no noise
@@ -175,9 +176,12 @@ def fit_shape(log_ratio: Floats, variance: Floats, tau: Floats, item: Ints) -> S
     known = ~np.isnan(log_ratio)
     if not known.any():
         return NORMAL_SHAPE
-    weight = _weigh_pairs(item[known])
-    prior = (np.array(SHAPE_SCALES)[:, None] * tau[known]) ** 2
-    density = np.exp(relative_log_density(log_ratio[known], prior + variance[known]))
+    # Of a million pairs, 100,000 tell the shares to within 0.01: every so many items are enough.
+    _, place = np.unique(item[known], return_inverse=True)
+    rows = np.flatnonzero(known)[place % (1 + len(place) // _MANY_PAIRS) == 0]
+    weight = _weigh_pairs(item[rows])
+    prior = (np.array(SHAPE_SCALES)[:, None] * tau[rows]) ** 2
+    density = np.exp(relative_log_density(log_ratio[rows], prior + variance[rows]))
     shares = np.full(len(SHAPE_SCALES), 1 / len(SHAPE_SCALES))
     for _ in range(_MOST_ROUNDS):
         before = shares

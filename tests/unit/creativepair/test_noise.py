@@ -232,3 +232,11 @@ def test_with_few_pairs_the_shape_leans_on_one_normal() -> None:
     assert shape[4] >= 0.8
     missing = np.array([np.nan])
     assert fit_shape(missing, missing, np.array([0.3]), np.array([0])) == NORMAL_SHAPE
+
+
+def test_a_large_build_tells_its_shape_from_a_part_whatever_the_numbers_of_its_items() -> None:
+    rng = np.random.default_rng(19)
+    v = draw_variances(rng, 240_000)
+    log_ratio = rng.normal(0, np.sqrt((rng.choice([0.05, 0.8], 240_000) ** 2) + v))
+    shape = fit_shape(log_ratio, v, np.full(240_000, 0.4), np.arange(240_000) // 6 * 6 + 1)
+    assert sum(shape[:3]) == pytest.approx(0.5, abs=0.03)
