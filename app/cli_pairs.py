@@ -89,7 +89,8 @@ def build(
         seed=seed,
         without_logs=without_logs,
     )
-    summary = summarise(build_workspace_pairs(open_studio(workspace), settings))
+    found, num_stale = build_workspace_pairs(open_studio(workspace), settings)
+    summary = summarise(found) | {"stale": num_stale}
     funnel = "\n".join(
         f"{count:>9,}  {reason}" for reason, count in summary["funnel"].items() if count
     )
@@ -107,6 +108,8 @@ def build(
     lines = f"{summary['pairs']:,} pairs\n{funnel}" + (
         "" if wrong is None else f"\n{constants}\nexpected share of wrong winners: {wrong:.1%}"
     )
+    if num_stale:
+        lines += f"\n{num_stale:,} judged pairs are stale: no candidates as they stand today"
     emit(summary, as_json=as_json, lines=lines)
 
 

@@ -104,7 +104,7 @@ def travel(studio: Studio, inputs: Path, watch: Stopwatch) -> Journey:
     with watch.step("ingest"):
         report = ingest_files(studio.workspace, studio.store, request)
     with watch.step("pairs"):
-        build = build_workspace_pairs(studio, PairSettings())
+        build, _ = build_workspace_pairs(studio, PairSettings())
     with watch.step("drafts"):
         drafted = draft_pairs(studio)
     with watch.step("judgements"):
@@ -114,7 +114,7 @@ def travel(studio: Studio, inputs: Path, watch: Stopwatch) -> Journey:
     with watch.step("verify"):
         verified = verify_release(studio.workspace, VERSION)
     with watch.step(f"pairs, min_gap {WIDE_GAP}"):
-        wide = build_workspace_pairs(studio, PairSettings(min_gap=WIDE_GAP))
+        wide, _ = build_workspace_pairs(studio, PairSettings(min_gap=WIDE_GAP))
     return Journey(report, build, wide, drafted, judged, released, verified)
 
 

@@ -25,8 +25,11 @@ _CACHED_THUMBNAILS = 2_000
 _SHOWN_PROBLEMS = 20
 
 
-def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
+def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairBuild, int]:
     """Build evidence and pairs from everything ingested, as a new evidence version.
+
+    Returns:
+        The build, and how many judged pairs are stale after it.
 
     Raises:
         StateError: when there is nothing to pair.
@@ -36,7 +39,8 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
         exposures = catalogue.list_exposures(connection)
         items = catalogue.list_items(connection)
         version = pairs.next_evidence_version(connection)
-        judged = pairs.judged_pair_ids(connection)
+        judged = pairs.list_judged_pairs(connection)
+        outdated = pairs.outdated_pair_ids(connection)
     if not creatives:
         raise StateError("the workspace has no creatives", hint="Read some: creativepair ingest.")
     if not exposures and not settings.without_logs:
@@ -51,10 +55,11 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
         version=version,
         category_of={item.item_id: item.category for item in items},
         judged=judged,
+        outdated=outdated,
         rgb_difference=_rgb_differences(studio),
     )
     with studio.store.write() as connection:
-        pairs.save_build(
+        num_stale = pairs.save_build(
             connection,
             pairs_built=build.pairs,
             evidence_built=build.evidence,
@@ -62,7 +67,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> PairBuild:
             summary=summarise(build),
             now=datetime.now(UTC),
         )
-    return build
+    return build, num_stale
 
 
 def read_expected_shares(name: str) -> tuple[ExpectedShare, ...]:

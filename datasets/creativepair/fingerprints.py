@@ -11,7 +11,7 @@ Source: the hashes are `imagehash.phash`, `dhash` and `colorhash` with their def
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import imagehash
@@ -74,6 +74,15 @@ def hamming(a_hex: str, b_hex: str) -> int:
     return (_to_int(a_hex) ^ _to_int(b_hex)).bit_count()
 
 
+def to_bits(hashes: Iterable[str]) -> NDArray[np.uint64]:
+    """Return 64-bit hashes as numbers, [n]; `np.bitwise_count` of two XORed is their distance.
+
+    Raises:
+        InputError: when a hash is not 16 lower-case hex digits.
+    """
+    return np.array([_to_int(text) for text in hashes], dtype=np.uint64)
+
+
 def hamming_matrix(hashes: Sequence[str]) -> NDArray[np.uint8]:
     """Return the bits, 0 to 64, in which any two of n 64-bit hashes differ, as [n, n].
 
@@ -82,7 +91,7 @@ def hamming_matrix(hashes: Sequence[str]) -> NDArray[np.uint8]:
     Raises:
         InputError: when a hash is not 16 lower-case hex digits.
     """
-    values = np.array([_to_int(text) for text in hashes], dtype=np.uint64)
+    values = to_bits(hashes)
     distances = np.empty((len(values), len(values)), dtype=np.uint8)
     for row, value in enumerate(values):  # all rows at once would need 8 n² bytes for the XOR
         np.bitwise_count(values ^ value, out=distances[row])

@@ -135,14 +135,12 @@ def find_in_groups(log: ExposureLog, a: Ints, b: Ints, groups: Collection[GroupK
     for name in groups:
         for creative in log.groups[name]:
             groups_of[creative].add(name)
-    none: set[GroupKey] = set()
-    return np.array(
-        [
-            bool(groups_of.get(first, none) & groups_of.get(second, none))
-            for first, second in zip(a.tolist(), b.tolist(), strict=True)
-        ],
-        dtype=bool,
-    )
+    is_member = np.zeros(len(log.impressions), dtype=bool)
+    is_member[list(groups_of)] = True
+    found = is_member[a] & is_member[b]
+    for row in np.flatnonzero(found).tolist():
+        found[row] = bool(groups_of[int(a[row])] & groups_of[int(b[row])])
+    return found
 
 
 def _check_group(

@@ -7,19 +7,20 @@ the order of its inputs does not matter. Every pair that is not a candidate has 
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from itertools import combinations, groupby
+from itertools import groupby
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from creativepair.columns import Columns
 from creativepair.errors import InputError
 from creativepair.evidence import (
+    CreativeKey,
     Estimates,
     ExposureLog,
     Flags,
@@ -32,7 +33,7 @@ from creativepair.evidence import (
     read_log,
     with_constants,
 )
-from creativepair.fingerprints import hamming
+from creativepair.fingerprints import to_bits
 from creativepair.groups import (
     ExpectedShare,
     FlaggedGroup,
@@ -48,7 +49,7 @@ from creativepair.records import (
     Exposure,
     Pair,
     PairStatus,
-    order_identities,
+    identity_rank,
     pair_id_of,
 )
 from creativepair.shrinkage import NORMAL_SHAPE, Shape
@@ -77,6 +78,7 @@ class Reason(StrEnum):
         NO_CLICKS: no estimate: no click in the shared strata, or nothing but clicks.
         SMALL_GAP: the adjusted gap is not over `min_gap`.
         LOW_CONFIDENCE: the winner is less sure than `min_confidence`.
+        ITEM_CHANGED: judged on an item whose title, category or queries have changed since.
         OVER_CAP: qualifies, but the item already has `per_item` candidates.
     """
 
@@ -89,7 +91,12 @@ class Reason(StrEnum):
     NO_CLICKS = "no_clicks"
     SMALL_GAP = "small_gap"
     LOW_CONFIDENCE = "low_confidence"
+    ITEM_CHANGED = "item_changed"
     OVER_CAP = "over_cap"
+
+
+REASONS = tuple(Reason)
+CANDIDATE = -1  # in place of a place in REASONS
 
 
 class PairSettings(BaseModel):
@@ -150,8 +157,8 @@ class PairBuild:
         expected_wrong: mean false sign rate of the candidates; None without any evidence.
     """
 
-    pairs: list[Pair]
-    evidence: list[Evidence]
+    pairs: Columns[Pair]
+    evidence: Columns[Evidence]
     funnel: dict[str, int]
     flagged_groups: list[FlaggedGroup]
     noise_scale: float | None
@@ -176,12 +183,13 @@ def build_pairs(
     version: int,
     rgb_difference: RgbDifference,
     category_of: Mapping[str, str | None] = _NOTHING,
-    judged: AbstractSet[str] = frozenset(),
+    judged: Collection[Pair] = (),
+    outdated: AbstractSet[str] = frozenset(),
 ) -> PairBuild:
     """Find the candidate pairs among all pairs of creatives of an item.
 
     An item with more than `MAX_PAIRS_PER_ITEM` pairs is looked at only between creatives with
-    enough impressions, and if these are still too many, in a seeded sample.
+    enough impressions, and if these are still too many, in a seeded sample; and at judged pairs.
 
     Args:
         creatives: in any order.
@@ -191,7 +199,9 @@ def build_pairs(
         rgb_difference: mean RGB difference, 0 to 255, of two creatives' thumbnails; called only
             where the pHash is close, since it reads pictures.
         category_of: category by item id, where there is one; its items share a tau.
-        judged: ids of pairs that people have judged; the cap takes these first.
+        judged: pairs that people have judged; they are always looked at, and the cap takes them
+            first.
+        outdated: ids of those that were judged on an item that reads otherwise today.
 
     Raises:
         InputError: when a creative is given twice, an exposure names a creative not given, or
@@ -202,7 +212,9 @@ def build_pairs(
     log = read_log([] if settings.without_logs else exposures, place)
     shares = () if settings.without_logs else settings.expected_shares
     flagged = flag_groups(log, arrange_shares(shares, log, place), settings.min_group_p)
-    pairs, not_considered = _draw_pairs(pool, log.impressions, settings)
+    pairs, not_considered = _draw_pairs(
+        pool, log.impressions, settings, _find_places(judged, place)
+    )
     estimates, declared = estimate_pairs(log, pairs.a, pairs.b)
     item = _number_items(pool)[pairs.a]
     identical = _find_identical(pool, pairs)
@@ -234,10 +246,15 @@ def build_pairs(
             item[different],
         )
         estimates = with_constants(estimates, noise.noise, tau_of_pair, shape)
-    tests = [identical, _find_too_alike(pool, pairs, identical, settings, rgb_difference)]
+    tests: dict[Reason, Flags] = {
+        Reason.IDENTICAL: identical,
+        Reason.TOO_ALIKE: _find_too_alike(pool, pairs, identical, settings, rgb_difference),
+        Reason.ITEM_CHANGED: np.array([name in outdated for name in pairs.ids], dtype=bool),
+    }
     if not settings.without_logs:
-        tests += _test_evidence(log, pairs, estimates, left_out, settings)
-    reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings, judged)
+        tests |= _test_evidence(log, pairs, estimates, left_out, settings)
+    judged_ids = {pair.pair_id for pair in judged}
+    reasons = _cap_items(pool, pairs, _give_first_reasons(tests), settings, judged_ids)
 
     scale, num_aa_pairs = noise_scale(estimates.log_ratio[aa], estimates.count_variance[aa])
     return PairBuild(
@@ -262,10 +279,6 @@ class _Pairs:
     ids: list[str]
     a: Ints
     b: Ints
-
-    def places(self) -> Iterator[tuple[int, int]]:
-        """Yield the places of A and B of each pair."""
-        return zip(self.a.tolist(), self.b.tolist(), strict=True)
 
 
 def _sort_pool(creatives: Sequence[Creative]) -> list[Creative]:
@@ -295,48 +308,69 @@ def _number_categories(
     return names, np.array(codes, dtype=np.int64)
 
 
+def _find_places(pairs: Collection[Pair], place: Mapping[CreativeKey, int]) -> Ints:
+    """Return the places of the creatives of pairs, lower first, [2, num_found]."""
+    found = [
+        sorted(place[key] for key in keys)
+        for pair in pairs
+        if (keys := {(pair.item_id, name) for name in (pair.creative_a, pair.creative_b)})
+        <= place.keys()
+    ]
+    return np.array(found, dtype=np.int64).reshape(-1, 2).T
+
+
 def _draw_pairs(
-    pool: Sequence[Creative], impressions: Floats, settings: PairSettings
+    pool: Sequence[Creative], impressions: Floats, settings: PairSettings, judged: Ints
 ) -> tuple[_Pairs, int]:
     """Return the pairs to consider, and how many are left out."""
     able = impressions >= (0 if settings.without_logs else settings.min_impressions)
-    drawn: list[tuple[int, int]] = []
-    left_out = 0
-    for item_id, group in groupby(range(len(pool)), key=lambda i: pool[i].item_id):
-        members = list(group)
-        considered = _draw_pairs_of_item(item_id, members, able, settings.seed)
-        drawn += considered
-        left_out += math.comb(len(members), 2) - len(considered)
-    ids, places = [], []
-    for i, j in drawn:
-        item_id, first, second = pool[i].item_id, pool[i].creative_id, pool[j].creative_id
-        ids.append(pair_id_of(item_id, first, second))
-        places.append((i, j) if order_identities(item_id, first, second)[0] == first else (j, i))
-    a, b = np.array(places, dtype=np.int64).reshape(-1, 2).T
-    return _Pairs(ids, a, b), left_out
+    first, sizes = np.unique(_number_items(pool), return_index=True, return_counts=True)[1:]
+    drawn = [judged]
+    for size in np.unique(sizes).tolist():
+        starts = first[sizes == size]
+        if math.comb(size, 2) <= MAX_PAIRS_PER_ITEM:
+            within = np.stack(np.triu_indices(size, 1))
+            drawn.append((starts[:, None] + within[:, None, :]).reshape(2, -1))
+        else:
+            for start in starts.tolist():
+                members = start + np.flatnonzero(able[start : start + size])
+                drawn.append(_draw_pairs_of_item(pool[start].item_id, members, settings.seed))
+    # In order, and judged ones that were drawn as well once.
+    i, j = np.divmod(np.unique(np.array([len(pool), 1]) @ np.concatenate(drawn, axis=1)), len(pool))
+    ids = [
+        pair_id_of(pool[x].item_id, pool[x].creative_id, pool[y].creative_id)
+        for x, y in zip(i.tolist(), j.tolist(), strict=True)
+    ]
+    rank = np.array([identity_rank(c.item_id, c.creative_id) for c in pool], dtype="S64")
+    in_order = rank[i] <= rank[j]
+    num_pairs = int((sizes * (sizes - 1) // 2).sum())
+    return _Pairs(ids, np.where(in_order, i, j), np.where(in_order, j, i)), num_pairs - len(ids)
 
 
-def _draw_pairs_of_item(
-    item_id: str, members: Sequence[int], able: Flags, seed: int
-) -> list[tuple[int, int]]:
-    if math.comb(len(members), 2) > MAX_PAIRS_PER_ITEM:
-        members = [i for i in members if able[i]]
+def _draw_pairs_of_item(item_id: str, members: Ints, seed: int) -> Ints:
+    """Return pairs of an item's members, [2, num_pairs]: all, or a sample where they are many."""
     num_pairs = math.comb(len(members), 2)
     if num_pairs <= MAX_PAIRS_PER_ITEM:
-        return list(combinations(members, 2))
+        return np.stack([members[k] for k in np.triu_indices(len(members), 1)])
     # Seeded by the item, so that another item in the build does not change this one's sample.
     rng = np.random.default_rng(list(hashlib.sha256(f"{seed}\x1f{item_id}".encode()).digest()))
-    ranks = np.sort(rng.choice(num_pairs, MAX_PAIRS_PER_ITEM, replace=False, shuffle=False))
-    # In the order of `combinations`, the pairs that begin with member i start at rank start[i].
+    ranks = rng.choice(num_pairs, MAX_PAIRS_PER_ITEM, replace=False, shuffle=False)
+    # Pairs in the order of `combinations`: those that begin with member i start at rank start[i].
     start = np.concatenate([[0], np.cumsum(np.arange(len(members) - 1, 0, -1))])
     i = np.searchsorted(start, ranks, side="right") - 1
-    j = i + 1 + ranks - start[i]
-    return [(members[x], members[y]) for x, y in zip(i.tolist(), j.tolist(), strict=True)]
+    return np.stack([members[i], members[i + 1 + ranks - start[i]]])
 
 
 def _find_identical(pool: Sequence[Creative], pairs: _Pairs) -> Flags:
-    look = _name_looks(pool)
-    return np.array([look[a] == look[b] for a, b in pairs.places()], dtype=bool)
+    look = _number(_name_looks(pool))
+    found: Flags = look[pairs.a] == look[pairs.b]
+    return found
+
+
+def _number(names: Iterable[str]) -> Ints:
+    """Return a number for each name, equal where the names are, [num_names]."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 
 def _name_looks(pool: Sequence[Creative]) -> list[str]:
@@ -367,53 +401,49 @@ def _find_too_alike(
     settings: PairSettings,
     rgb_difference: RgbDifference,
 ) -> Flags:
-    def too_alike(a: Creative, b: Creative) -> bool:
-        return (
-            a.recipe == b.recipe  # hashes of two recipes cannot be compared
-            and hamming(a.phash, b.phash) <= settings.phash_radius
-            and rgb_difference(a, b) < settings.max_rgb_difference
-        )
-
-    return np.array(
-        [
-            not same and too_alike(pool[a], pool[b])
-            for (a, b), same in zip(pairs.places(), identical.tolist(), strict=True)
-        ],
-        dtype=bool,
+    recipe = _number(creative.recipe for creative in pool)  # hashes of two cannot be compared
+    phash = to_bits(creative.phash for creative in pool)
+    distance = np.bitwise_count(phash[pairs.a] ^ phash[pairs.b])
+    found: Flags = (
+        ~identical & (recipe[pairs.a] == recipe[pairs.b]) & (distance <= settings.phash_radius)
     )
+    for row in np.flatnonzero(found).tolist():
+        a, b = pool[int(pairs.a[row])], pool[int(pairs.b[row])]
+        found[row] = rgb_difference(a, b) < settings.max_rgb_difference
+    return found
 
 
 def _test_evidence(
     log: ExposureLog, pairs: _Pairs, estimates: Estimates, left_out: Flags, settings: PairSettings
-) -> list[Flags]:
-    """Return one array per `Reason` from NO_EXPOSURES to LOW_CONFIDENCE: where it applies."""
+) -> dict[Reason, Flags]:
+    """Return where each reason that looks at the logs applies."""
     fewest = np.minimum(log.impressions[pairs.a], log.impressions[pairs.b])
     confidence = np.maximum(estimates.prob_a, 1 - estimates.prob_a)
-    return [
-        fewest == 0,
-        fewest < settings.min_impressions,
-        left_out,
-        estimates.shared_share < settings.min_shared_share,
-        np.isnan(estimates.log_ratio),
-        estimates.rel_gap <= settings.min_gap,
-        confidence < settings.min_confidence,
-    ]
+    return {
+        Reason.NO_EXPOSURES: fewest == 0,
+        Reason.FEW_IMPRESSIONS: fewest < settings.min_impressions,
+        Reason.FLAGGED_GROUP: left_out,
+        Reason.NO_OVERLAP: estimates.shared_share < settings.min_shared_share,
+        Reason.NO_CLICKS: np.isnan(estimates.log_ratio),
+        Reason.SMALL_GAP: estimates.rel_gap <= settings.min_gap,
+        Reason.LOW_CONFIDENCE: confidence < settings.min_confidence,
+    }
 
 
-def _give_first_reasons(tests: Sequence[Flags]) -> list[Reason | None]:
-    """Return the first reason that applies to each pair; tests are in the order of `Reason`."""
-    first = np.select(tests, range(len(tests)), default=-1)
-    named: dict[int, Reason | None] = dict(enumerate(Reason))
-    return [named.get(number) for number in first.tolist()]
+def _give_first_reasons(tests: Mapping[Reason, Flags]) -> Ints:
+    """Return the place in `REASONS` of the first that applies to each pair, or CANDIDATE."""
+    asked = [place for place, reason in enumerate(REASONS) if reason in tests]
+    first: Ints = np.select([tests[REASONS[p]] for p in asked], asked, default=CANDIDATE)
+    return first
 
 
 def _cap_items(
     pool: Sequence[Creative],
     pairs: _Pairs,
-    reasons: Sequence[Reason | None],
+    reasons: Ints,
     settings: PairSettings,
     judged: AbstractSet[str],
-) -> list[Reason | None]:
+) -> Ints:
     """Leave at most `per_item` candidates an item: judged ones first, then by a seeded hash.
 
     What people have judged keeps its place; new creatives must not undo their work.
@@ -429,70 +459,65 @@ def _cap_items(
         return pair_id not in judged, digest
 
     candidates: dict[str, list[int]] = defaultdict(list)
-    for position, (a, reason) in enumerate(zip(pairs.a.tolist(), reasons, strict=True)):
-        if reason is None:
-            candidates[pool[a].item_id].append(position)
-    capped = list(reasons)
+    for position in np.flatnonzero(reasons == CANDIDATE).tolist():
+        candidates[pool[int(pairs.a[position])].item_id].append(position)
+    capped = reasons.copy()
     for positions in candidates.values():
-        for position in sorted(positions, key=draw)[settings.per_item :]:
-            capped[position] = Reason.OVER_CAP
+        if len(positions) > settings.per_item:
+            capped[sorted(positions, key=draw)[settings.per_item :]] = REASONS.index(
+                Reason.OVER_CAP
+            )
     return capped
 
 
-def _expect_wrong(prob_a: Floats, reasons: Sequence[Reason | None]) -> float | None:
-    kept = np.array([reason is None for reason in reasons], dtype=bool) & ~np.isnan(prob_a)
+def _expect_wrong(prob_a: Floats, reasons: Ints) -> float | None:
+    kept = (reasons == CANDIDATE) & ~np.isnan(prob_a)
     if not kept.any():
         return None
     return float(np.minimum(prob_a, 1 - prob_a)[kept].mean())
 
 
-def _count_reasons(reasons: Sequence[Reason | None], not_considered: int) -> dict[str, int]:
-    counted = Counter(reasons)
+def _count_reasons(reasons: Ints, not_considered: int) -> dict[str, int]:
     return {
         NOT_CONSIDERED: not_considered,
-        **{reason.value: counted[reason] for reason in Reason},
-        PairStatus.CANDIDATE.value: counted[None],
+        **{r.value: int((reasons == place).sum()) for place, r in enumerate(REASONS)},
+        PairStatus.CANDIDATE.value: int((reasons == CANDIDATE).sum()),
     }
 
 
-def _write_pairs(
-    pool: Sequence[Creative], pairs: _Pairs, reasons: Sequence[Reason | None]
-) -> list[Pair]:
-    return [
-        Pair(
-            pair_id=pair_id,
-            item_id=pool[a].item_id,
-            creative_a=pool[a].creative_id,
-            creative_b=pool[b].creative_id,
-            status=PairStatus.EXCLUDED if reason else PairStatus.CANDIDATE,
-            reject_reason=reason.value if reason else None,
-        )
-        for pair_id, (a, b), reason in zip(pairs.ids, pairs.places(), reasons, strict=True)
-    ]
+def _write_pairs(pool: Sequence[Creative], pairs: _Pairs, reasons: Ints) -> Columns[Pair]:
+    # CANDIDATE is the last place.
+    names = [*(reason.value for reason in REASONS), None]
+    statuses = [*(PairStatus.EXCLUDED.value for _ in REASONS), PairStatus.CANDIDATE.value]
+    a, b = pairs.a.tolist(), pairs.b.tolist()
+    return Columns(
+        Pair,
+        {
+            "pair_id": pairs.ids,
+            "item_id": [pool[i].item_id for i in a],
+            "creative_a": [pool[i].creative_id for i in a],
+            "creative_b": [pool[i].creative_id for i in b],
+            "status": [statuses[place] for place in reasons.tolist()],
+            "reject_reason": [names[place] for place in reasons.tolist()],
+        },
+    )
 
 
 def _write_evidence(
     log: ExposureLog, pairs: _Pairs, estimates: Estimates, randomised: Flags, version: int
-) -> list[Evidence]:
-    columns: dict[str, list[Any]] = {
-        name: [None if math.isnan(x) else x for x in getattr(estimates, name).tolist()]
-        for name in ESTIMATED_FIELDS
-    }
-    impressions = [int(count) for count in log.impressions.tolist()]
-    clicks = [int(count) for count in log.clicks.tolist()]
-    return [
-        Evidence(
-            pair_id=pair_id,
-            version=version,
-            impressions_a=impressions[a],
-            clicks_a=clicks[a],
-            impressions_b=impressions[b],
-            clicks_b=clicks[b],
-            randomised=True if declared else None,
-            **{name: column[row] for name, column in columns.items()},
-        )
-        for row, (pair_id, (a, b), declared) in enumerate(
-            zip(pairs.ids, pairs.places(), randomised.tolist(), strict=True)
-        )
-        if impressions[a] and impressions[b]
-    ]
+) -> Columns[Evidence]:
+    rows = np.flatnonzero((log.impressions[pairs.a] > 0) & (log.impressions[pairs.b] > 0))
+    a, b = pairs.a[rows], pairs.b[rows]
+    return Columns(
+        Evidence,
+        {
+            "pair_id": [pairs.ids[row] for row in rows.tolist()],
+            "version": np.full(len(rows), version),
+            "impressions_a": log.impressions[a].astype(np.int64),
+            "clicks_a": log.clicks[a].astype(np.int64),
+            "impressions_b": log.impressions[b].astype(np.int64),
+            "clicks_b": log.clicks[b].astype(np.int64),
+            "randomised": [True if declared else None for declared in randomised[rows].tolist()],
+            **{name: getattr(estimates, name)[rows] for name in ESTIMATED_FIELDS},
+        },
+    )

@@ -160,12 +160,13 @@ def pair_id_of(item_id: str, first: str, second: str) -> str:
 
 def order_identities(item_id: str, first: str, second: str) -> tuple[str, str]:
     """Return the two creative ids as (A, B): by hash, so that A is not "the older one"."""
-
-    def key(creative_id: str) -> str:
-        return hashlib.sha256(f"{item_id}\x1f{creative_id}".encode()).hexdigest()
-
-    a, b = sorted((first, second), key=key)
+    a, b = sorted((first, second), key=lambda creative_id: identity_rank(item_id, creative_id))
     return a, b
+
+
+def identity_rank(item_id: str, creative_id: str) -> str:
+    """Return what decides which of two creatives of an item is A: the one of the lower rank."""
+    return hashlib.sha256(f"{item_id}\x1f{creative_id}".encode()).hexdigest()
 
 
 class Pair(Record):

@@ -381,7 +381,9 @@ def test_a_pair_that_a_build_left_out_is_no_candidate_any_more(built: Store) -> 
     add_leases(built, one)
     add_events(built, event("d1", one, Step.BLIND))
     assert save_build(built, [pair(3)], []) == 1
-    assert save_build(built, [pair(3)], []) == 0  # it was stale already
+    assert save_build(built, [pair(3)], []) == 1  # the same one
+    assert save_build(built, [pair(1), pair(3)], []) == 0
+    assert save_build(built, [pair(3)], []) == 1
     with built.read() as connection:
         found = [pairs.get_pair(connection, pair(n).pair_id) for n in (1, 2, 3)]
         assert [(p.status.value, p.reject_reason) for p in found] == [
@@ -389,6 +391,34 @@ def test_a_pair_that_a_build_left_out_is_no_candidate_any_more(built: Store) -> 
             ("excluded", "not_considered"),
             ("candidate", None),
         ]
+
+
+def test_a_pair_is_outdated_while_its_item_reads_otherwise_than_when_judged(built: Store) -> None:
+    def edit(**content: Any) -> set[str]:
+        with built.write() as connection:
+            catalogue.put_items(connection, [Item(item_id="i1", **content)], now=NOW)
+            return pairs.outdated_pair_ids(connection)
+
+    one, two, three = lease("l1", 1), lease("l2", 2), lease("l3", 3)
+    add_leases(built, one, two, three)
+    add_events(
+        built,
+        event("d1", one, Step.BLIND, item_revision=1),
+        event("d2", one, Step.FINAL, item_revision=1),
+        event("d3", two, Step.FINAL, item_revision=None),  # as from a file
+    )
+    for content in ({"title": "Red shoe"}, {"category": "shoes"}, {"queries": ("red",)}):
+        assert edit(**content) == {one.pair_id}
+        assert edit() == set()  # taken back: a new revision that reads as the judged one
+    assert edit(title="Red shoe") == {one.pair_id}
+    with built.read() as connection:
+        (item,) = catalogue.list_items(connection)
+    add_events(built, event("d4", three, Step.FINAL, item_revision=item.revision))
+    again = lease("l4", 1, "other")
+    add_leases(built, again)
+    add_events(built, event("d5", again, Step.FINAL, item_revision=item.revision))
+    assert edit(title="Red shoe") == set()
+    assert edit(title="Blue shoe") == {one.pair_id, three.pair_id}
 
 
 def test_no_build_brings_a_withdrawn_pair_back(built: Store) -> None:

@@ -3,7 +3,8 @@
 Every function takes the connection of a transaction of `Store`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from creativepair.columns import list_batches
 from creativepair.errors import NotFoundError
 from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus
 from creativepair.store.tables import (
     drafts,
     evidence,
     evidence_builds,
+    item_revisions,
     items,
     judgement_events,
     pairs,
@@ -50,14 +53,14 @@ def save_build(
     """Save one build of evidence and pairs; evidence of earlier builds stays as it was.
 
     The build decides on every pair: known ones that it does not hold are no candidates any more. A
-    pair that was judged and is no candidate any more becomes stale, not excluded. A withdrawn pair
-    stays withdrawn.
+    pair that was judged and is no candidate any more becomes stale, not excluded, until a build
+    finds it a candidate again. A withdrawn pair stays withdrawn.
 
     The number of the build is given here and not when it was computed: of two builds at once, each
     gets its own, and the one that is saved last holds.
 
     Returns:
-        How many judged pairs became stale.
+        How many pairs are stale now.
     """
     version = next_evidence_version(connection)
     connection.execute(
@@ -67,26 +70,35 @@ def save_build(
     )
     known = {row[0]: row[1] for row in connection.execute(select(pairs.c.pair_id, pairs.c.status))}
     judged = judged_pair_ids(connection)
-    decided = {pair.pair_id: (pair.status, pair.reject_reason) for pair in pairs_built}
-    absent = (PairStatus.EXCLUDED, NOT_CONSIDERED)
-    num_stale = 0
+    decided: set[str] = set()
+    for batch in list_batches(pairs_built):
+        decided |= {row["pair_id"] for row in batch}
+        _update(connection, [row for row in batch if row["pair_id"] in known], known, judged)
+        if added := [row for row in batch if row["pair_id"] not in known]:
+            connection.execute(insert(pairs), added)
+    absent = {"status": PairStatus.EXCLUDED.value, "reject_reason": NOT_CONSIDERED}
+    _update(connection, [absent | {"pair_id": i} for i in known.keys() - decided], known, judged)
+    for batch in list_batches(evidence_built):
+        connection.execute(insert(evidence), [row | {"version": version} for row in batch])
+    return count_pairs(connection).get(PairStatus.STALE, 0)
+
+
+def _update(
+    connection: Connection,
+    rows: Sequence[dict[str, Any]],
+    known: Mapping[str, str],
+    judged: AbstractSet[str],
+) -> None:
+    """Write what a build says of known pairs."""
     changes = []
-    for pair_id, before in known.items():
-        status, reason = decided.get(pair_id, absent)
-        if status is PairStatus.EXCLUDED and pair_id in judged:
-            status = PairStatus.STALE
-        if before != PairStatus.WITHDRAWN:
-            num_stale += status is PairStatus.STALE and before != PairStatus.STALE
-            changes.append({"id": pair_id, "status": status.value, "reject_reason": reason})
-    added = [pair.model_dump(mode="json") for pair in pairs_built if pair.pair_id not in known]
+    for row in rows:
+        pair_id, status = row["pair_id"], row["status"]
+        if status == PairStatus.EXCLUDED and pair_id in judged:
+            status = PairStatus.STALE.value
+        if known[pair_id] != PairStatus.WITHDRAWN:
+            changes.append({"id": pair_id, "status": status, "reject_reason": row["reject_reason"]})
     if changes:
         connection.execute(update(pairs).where(pairs.c.pair_id == bindparam("id")), changes)
-    if added:
-        connection.execute(insert(pairs), added)
-    if evidence_built:
-        rows = [row.model_dump() | {"version": version} for row in evidence_built]
-        connection.execute(insert(evidence), rows)
-    return num_stale
 
 
 def get_pair(connection: Connection, pair_id: str) -> Pair:
@@ -211,6 +223,49 @@ def count_pairs(connection: Connection) -> dict[str, int]:
 def judged_pair_ids(connection: Connection) -> set[str]:
     """Return the pairs on which anybody decided anything."""
     return set(connection.execute(select(judgement_events.c.pair_id).distinct()).scalars())
+
+
+def list_judged_pairs(connection: Connection) -> list[Pair]:
+    """List the pairs on which anybody decided anything, by id."""
+    judged = select(judgement_events.c.pair_id)
+    query = select(pairs).where(pairs.c.pair_id.in_(judged)).order_by(pairs.c.pair_id)
+    return [Pair.model_validate(row._asdict()) for row in connection.execute(query)]
+
+
+def outdated_pair_ids(connection: Connection) -> set[str]:
+    """Return the pairs whose item reads otherwise today than when they were judged last."""
+    last = (
+        select(func.max(judgement_events.c.event_id))
+        .where(judgement_events.c.item_revision.is_not(None))
+        .group_by(judgement_events.c.pair_id)
+    )
+    shown, today = item_revisions.alias("shown"), item_revisions.alias("today")
+    query = (
+        select(
+            pairs.c.pair_id,
+            *(
+                table.c[name]
+                for table in (shown, today)
+                for name in ("title", "category", "queries")
+            ),
+        )
+        .join(judgement_events, judgement_events.c.pair_id == pairs.c.pair_id)
+        .join(items, items.c.item_id == pairs.c.item_id)
+        .join(
+            shown,
+            and_(
+                shown.c.item_id == items.c.item_id,
+                shown.c.revision == judgement_events.c.item_revision,
+            ),
+        )
+        .join(
+            today,
+            and_(today.c.item_id == items.c.item_id, today.c.revision == items.c.revision),
+        )
+        .where(judgement_events.c.event_id.in_(last), shown.c.revision != today.c.revision)
+    )
+    # Revisions differ also where an edit was taken back, so what they hold is compared.
+    return {row[0] for row in connection.execute(query) if row[1:4] != row[4:7]}
 
 
 def _newest_drafts(connection: Connection) -> dict[str, Draft]:

@@ -406,6 +406,28 @@ def test_expected_shares_that_cannot_be_used_are_named(
     assert hint.startswith("Try: ")
 
 
+def test_judged_pairs_are_stale_while_their_item_reads_otherwise(
+    run: Run, judged_root: Path
+) -> None:
+    constants = ("--phi", 1.12, "--omega", 0.12, "--tau", 0.3)  # as the demo was built
+    words = ("pairs", "build", *constants, "--workspace", judged_root)
+    assert run(*words, "--json").json["stale"] == 0
+    with (judged_root / "input" / "items.csv").open(encoding="utf-8", newline="") as file:
+        items = list(csv.DictReader(file))
+    edited = judged_root / "edited.csv"
+    with edited.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(items[0]))
+        writer.writeheader()
+        writer.writerows(item | {"title": f"Used {item['title']}"} for item in items)
+    run("ingest", "--items", edited, "--workspace", judged_root)
+    stale = run(*words, "--json").json
+    assert stale["stale"] == stale["funnel"]["item_changed"] > 0
+    assert f"{stale['stale']} judged pairs are stale" in run(*words).out
+    assert run("status", "--workspace", judged_root, "--json").json["stale"] == stale["stale"]
+    run("ingest", "--items", judged_root / "input" / "items.csv", "--workspace", judged_root)
+    assert run(*words, "--json").json["stale"] == 0
+
+
 def test_a_demo_says_what_it_holds_and_is_not_drawn_twice(
     run: Run, judged_root: Path, tmp_path: Path
 ) -> None:

@@ -101,7 +101,7 @@ def test_a_demo_never_goes_into_a_folder_of_something_else(
 
 def test_building_again_makes_a_new_evidence_version_of_the_same_pairs(studio: Studio) -> None:
     before = {known.pair.pair_id: known for known in candidates(studio)}
-    build = build_workspace_pairs(studio, PairSettings(seed=1))
+    build, num_stale = build_workspace_pairs(studio, PairSettings(seed=1))
     after = {known.pair.pair_id: known for known in candidates(studio)}
     assert set(after) == set(before)
     for pair_id, known in after.items():
@@ -110,7 +110,7 @@ def test_building_again_makes_a_new_evidence_version_of_the_same_pairs(studio: S
         assert old is not None
         assert (old.version, known.evidence.version) == (1, 2)
         assert known.evidence.log_ratio == pytest.approx(old.log_ratio)
-    assert build.funnel["candidate"] == 8
+    assert (build.funnel["candidate"], num_stale) == (8, 0)
     with studio.store.read() as connection:
         assert [b["version"] for b in pairs.list_evidence_builds(connection)] == [1, 2]
 

@@ -21,7 +21,15 @@ from creativepair.pairing import (
     Reason,
     build_pairs,
 )
-from creativepair.records import NOT_CONSIDERED, Creative, Exposure, PairStatus, pair_id_of
+from creativepair.records import (
+    NOT_CONSIDERED,
+    Creative,
+    Exposure,
+    Pair,
+    PairStatus,
+    order_identities,
+    pair_id_of,
+)
 from creativepair.shrinkage import SHAPE_SCALES, update
 
 GOOD = (20_000, 600)  # impressions, clicks: 3 %
@@ -259,16 +267,43 @@ def test_judged_pairs_keep_their_place_under_the_cap() -> None:
     creatives = [make_creative(f"c{k}") for k in range(8)]
     exposures = [expose(f"c{k}", (20_000, 100 * 2**k)) for k in range(8)]
     for number in range(28):
-        judged = build(creatives, exposures).pairs[number].pair_id
+        judged = build(creatives, exposures).pairs[number]
         found = build_pairs(
             creatives,
             exposures,
             PairSettings(per_item=1, noise=DEFAULT_NOISE, tau=DEFAULT_TAU),
             version=1,
             rgb_difference=far_apart,
-            judged={judged},
+            judged=[judged],
         )
-        assert [p.pair_id for p in found.pairs if p.reject_reason is None] == [judged]
+        kept = [p.pair_id for p in found.pairs if p.reject_reason is None]
+        assert kept == [judged.pair_id]
+
+
+@pytest.mark.parametrize("without_logs", [False, True])
+def test_a_pair_judged_on_another_item_text_gives_its_place_to_the_next(without_logs: bool) -> None:
+    creatives = [make_creative(f"c{k}") for k in range(4)]
+    exposures = [expose(f"c{k}", (20_000, 100 * 2**k)) for k in range(4)]
+    settings = PairSettings(
+        per_item=1, noise=DEFAULT_NOISE, tau=DEFAULT_TAU, without_logs=without_logs
+    )
+    (first,) = [
+        pair
+        for pair in build(creatives, exposures, per_item=1, without_logs=without_logs).pairs
+        if pair.reject_reason is None
+    ]
+    found = build_pairs(
+        creatives,
+        exposures,
+        settings,
+        version=1,
+        rgb_difference=far_apart,
+        judged=[first],
+        outdated={first.pair_id},
+    )
+    reasons = {pair.pair_id: pair.reject_reason for pair in found.pairs}
+    assert reasons[first.pair_id] == Reason.ITEM_CHANGED
+    assert found.funnel["candidate"] == found.funnel[Reason.ITEM_CHANGED] == 1
 
 
 def test_without_logs_only_images_and_the_cap_decide() -> None:
@@ -471,7 +506,8 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_nothing_and_single_creatives_give_no_pairs() -> None:
     for creatives in ([], [make_creative("x")], [make_creative("x"), make_creative("x", "j")]):
         found = build(creatives, [])
-        assert (found.pairs, found.evidence, sum(found.funnel.values())) == ([], [], 0)
+        assert (list(found.pairs), list(found.evidence)) == ([], [])
+        assert sum(found.funnel.values()) == 0
 
 
 def test_a_very_large_item_is_looked_at_between_creatives_with_impressions() -> None:
@@ -499,6 +535,49 @@ def test_a_very_large_item_beyond_that_is_sampled_by_seed() -> None:
     assert 50 < min(appearances.values()) <= max(appearances.values()) < 150
     other = build(creatives, exposures, seed=1)
     assert {p.pair_id for p in other.pairs} != {p.pair_id for p in found.pairs}
+
+
+def make_judged(first: str, second: str) -> Pair:
+    a, b = order_identities("i", first, second)
+    return Pair(
+        pair_id=pair_id_of("i", a, b),
+        item_id="i",
+        creative_a=a,
+        creative_b=b,
+        status=PairStatus.CANDIDATE,
+    )
+
+
+def test_judged_pairs_of_a_very_large_item_are_always_looked_at() -> None:
+    names = [f"c{k:03}" for k in range(400)]
+    creatives = [make_creative(name) for name in names]
+    # c399 alone has too few impressions to be drawn.
+    exposures = [expose(name, (2000, 20 + k)) for k, name in enumerate(names[:399])]
+    exposures.append(expose("c399", (5, 1)))
+    sampled = build(creatives, exposures)
+    drawn = {pair.pair_id for pair in sampled.pairs}
+    pairs = [make_judged("c000", name) for name in names[1:]]
+    outside = [pair for pair in pairs if pair.pair_id not in drawn]
+    inside = [pair for pair in pairs if pair.pair_id in drawn]
+    assert len(outside) > len(inside) > 0
+    withdrawn = make_judged("c000", "gone")
+    found = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(noise=DEFAULT_NOISE, tau=DEFAULT_TAU),
+        version=1,
+        rgb_difference=far_apart,
+        judged=[withdrawn, *pairs[::-1]],
+    )
+    assert {p.pair_id for p in found.pairs} == drawn | {p.pair_id for p in outside}
+    assert len(found.pairs) == MAX_PAIRS_PER_ITEM + len(outside)
+    assert sum(found.funnel.values()) == math.comb(400, 2)
+    judged = {pair.pair_id: pair for pair in pairs}
+    identities = [(p.creative_a, p.creative_b) for p in found.pairs if p.pair_id in judged]
+    assert sorted(identities) == sorted((p.creative_a, p.creative_b) for p in pairs)
+    candidates = {p.pair_id for p in found.pairs if p.reject_reason is None}
+    assert len(candidates) == 3
+    assert candidates <= judged.keys()
 
 
 def test_creatives_given_twice_and_unknown_ones_are_named() -> None:
