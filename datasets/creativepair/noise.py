@@ -69,6 +69,24 @@ class TauFit:
     interval: Interval | None
 
 
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """What `fit_constants` found.
+
+    Attributes:
+        tau: over all items.
+        tau_by_category: by number of the category; none where tau was given.
+        tau_of_pair: of the category of each pair, or over all, [num_pairs].
+        shape: one normal where tau was given.
+    """
+
+    noise: NoiseFit
+    tau: TauFit
+    tau_by_category: dict[int, TauFit]
+    tau_of_pair: Floats
+    shape: Shape
+
+
 def fit_noise(
     log_ratio: Floats,
     count_variance: Floats,
@@ -202,7 +220,7 @@ def fit_constants(
     *,
     noise: NoiseModel | None,
     tau: float | None,
-) -> tuple[NoiseFit, TauFit, dict[int, TauFit]]:
+) -> Constants:
     """Fit noise on pairs of one image, then the spread within items on the others.
 
     Args:
@@ -210,9 +228,6 @@ def fit_constants(
         item, category: numbers of each pair's item and its category, [num_pairs].
         same, different: which pairs to fit on, [num_pairs].
         noise, tau: constants that are given and not fitted; a given tau is that of all categories.
-
-    Returns:
-        The noise, the spread over all items, and in each category.
     """
     log_ratio, v, u = estimates.log_ratio, estimates.count_variance, estimates.excess_variance
     if noise is None:
@@ -220,12 +235,19 @@ def fit_constants(
     else:
         noise_fit = NoiseFit(noise, 0)
     if tau is not None:
-        return noise_fit, TauFit(tau, 0, None), {}
-    log_ratio, item, category = log_ratio[different], item[different], category[different]
-    variance = noise_fit.noise.widen(v[different], u[different])
-    tau_fit = fit_tau(log_ratio, variance, item)
-    by_category = fit_tau_by_category(log_ratio, variance, item, category, default=tau_fit.tau)
-    return noise_fit, tau_fit, by_category
+        given = np.full(len(item), tau)
+        return Constants(noise_fit, TauFit(tau, 0, None), {}, given, NORMAL_SHAPE)
+    variance = noise_fit.noise.widen(v, u)
+    kept = log_ratio[different], variance[different], item[different]
+    tau_fit = fit_tau(*kept)
+    by_category = fit_tau_by_category(*kept, category[different], default=tau_fit.tau)
+    # The last place is that of NO_CATEGORY.
+    taus = np.full(category.max(initial=NO_CATEGORY) + 2, tau_fit.tau)
+    for number, fit in by_category.items():
+        taus[number] = fit.tau
+    tau_of_pair = taus[category]
+    shape = fit_shape(kept[0], kept[1], tau_of_pair[different], kept[2])
+    return Constants(noise_fit, tau_fit, by_category, tau_of_pair, shape)
 
 
 def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:

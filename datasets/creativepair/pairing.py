@@ -41,7 +41,7 @@ from creativepair.groups import (
     find_in_groups,
     flag_groups,
 )
-from creativepair.noise import NO_CATEGORY, NoiseFit, TauFit, fit_constants, fit_shape
+from creativepair.noise import NO_CATEGORY, NoiseFit, TauFit, fit_constants
 from creativepair.records import (
     NOT_CONSIDERED,
     Creative,
@@ -52,7 +52,7 @@ from creativepair.records import (
     identity_rank,
     pair_id_of,
 )
-from creativepair.shrinkage import NORMAL_SHAPE, Shape
+from creativepair.shrinkage import Shape
 
 RgbDifference = Callable[[Creative, Creative], float]
 
@@ -216,36 +216,23 @@ def build_pairs(
         pool, log.impressions, settings, _find_places(judged, place)
     )
     estimates, declared = estimate_pairs(log, pairs.a, pairs.b)
-    item = _number_items(pool)[pairs.a]
     identical = _find_identical(pool, pairs)
     in_flagged = find_in_groups(log, pairs.a, pairs.b, flagged)
     left_out = in_flagged & (not settings.include_flagged_groups)
-    aa, different = identical & ~left_out, ~identical & ~left_out
+    aa = identical & ~left_out
     names, category = _number_categories(pool, category_of)
-    noise, tau, by_category = fit_constants(
+    fitted = fit_constants(
         estimates,
-        item,
+        _number_items(pool)[pairs.a],
         category[pairs.a],
         aa,
-        different,
+        ~identical & ~left_out,
         noise=settings.noise,
         tau=settings.tau,
     )
-    # The last place is that of NO_CATEGORY.
-    taus = np.full(len(names) + 1, tau.tau)
-    for number, fit in by_category.items():
-        taus[number] = fit.tau
-    tau_of_pair = taus[category[pairs.a]]
-    estimates = with_constants(estimates, noise.noise, tau_of_pair)
-    shape = NORMAL_SHAPE
-    if settings.tau is None:
-        shape = fit_shape(
-            estimates.log_ratio[different],
-            estimates.variance[different],
-            tau_of_pair[different],
-            item[different],
-        )
-        estimates = with_constants(estimates, noise.noise, tau_of_pair, shape)
+    estimates = with_constants(
+        estimates, fitted.noise.noise, fitted.tau_of_pair, shape=fitted.shape
+    )
     tests: dict[Reason, Flags] = {
         Reason.IDENTICAL: identical,
         Reason.TOO_ALIKE: _find_too_alike(pool, pairs, identical, settings, rgb_difference),
@@ -264,10 +251,10 @@ def build_pairs(
         flagged_groups=list(flagged.values()),
         noise_scale=scale,
         num_aa_pairs=num_aa_pairs,
-        noise=noise,
-        tau=tau,
-        tau_by_category={names[number]: fit for number, fit in by_category.items()},
-        tau_shape=shape,
+        noise=fitted.noise,
+        tau=fitted.tau,
+        tau_by_category={names[at]: fit for at, fit in fitted.tau_by_category.items()},
+        tau_shape=fitted.shape,
         expected_wrong=_expect_wrong(estimates.prob_a, reasons),
     )
 

@@ -745,6 +745,27 @@ def test_each_pair_is_shrunken_by_the_planted_spread_of_its_category() -> None:
     )
 
 
+def test_a_category_of_nothing_but_copies_has_the_spread_of_all() -> None:
+    creatives = [make_creative("x"), make_creative("y"), make_creative("0", "j")]
+    creatives.append(make_creative("1", "j", aa_of="0"))
+    exposures = [
+        expose("x", GOOD),
+        expose("y", POOR),
+        expose("0", GOOD, "j"),
+        expose("1", POOR, "j"),
+    ]
+    found = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(),
+        version=1,
+        rgb_difference=far_apart,
+        category_of={"i": "a", "j": "b"},
+    )
+    assert list(found.tau_by_category) == ["a"]
+    assert all(0.5 < max(row.prob_a or 0, 1 - (row.prob_a or 0)) < 1 for row in found.evidence)
+
+
 def test_a_given_spread_is_that_of_every_category() -> None:
     found, _ = build_categories(tau=0.3)
     assert (found.tau.tau, found.tau_by_category) == (0.3, {})
