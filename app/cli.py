@@ -172,27 +172,29 @@ def ingest(
         note(f"{name} was read before; its rows count once")
     for name in report.copies:
         note(f"{name} has the same bytes as another file of this reading; left out")
-    _note_rejects(report.rejects)
+    _note_rejects(report.rejects, report.num_rejected)
     result = {
         "items": report.items,
         "creatives": report.creatives,
         "exposures": report.exposures,
-        "rejected": len(report.rejects),
+        "rejected": report.num_rejected,
         "rejects_file": str(report.rejects_file) if report.rejects_file else None,
         "recognised": list(report.recognised),
         "copies": list(report.copies),
         "strata": list(report.strata),
         "dry_run": dry_run,
     }
+    num_listed = len(report.rejects)
+    listed = "listed" if num_listed == report.num_rejected else f"the first {num_listed} listed"
     lines = (
         f"{'Would read' if dry_run else 'Read'} {report.items} items, "
         f"{report.creatives} creatives, {report.exposures} exposures"
         + (f" (strata: {', '.join(report.strata)})" if report.strata else "")
-        + (f"; rejected {len(report.rejects)} rows" if report.rejects else "")
-        + (f", listed in {report.rejects_file}" if report.rejects_file else "")
+        + (f"; rejected {report.num_rejected} rows" if report.num_rejected else "")
+        + (f", {listed} in {report.rejects_file}" if report.rejects_file else "")
     )
     emit(result, as_json=as_json, lines=lines)
-    if strict and report.rejects:
+    if strict and report.num_rejected:
         raise typer.Exit(1)
 
 
@@ -265,7 +267,7 @@ def import_(
     from app.commands.judgements import import_judgements
 
     summary = import_judgements(open_studio(workspace), file)
-    _note_rejects(summary.rejects)
+    _note_rejects(summary.rejects, len(summary.rejects))
     result = {
         "imported": summary.imported,
         "skipped": summary.skipped,
@@ -408,13 +410,13 @@ def _serve(studio: "Studio", host: str, port: int, result: dict[str, Any], as_js
     serve(studio, host=host, port=port, on_ready=announce)
 
 
-def _note_rejects(rejects: "Sequence[Reject]") -> None:
+def _note_rejects(rejects: "Sequence[Reject]", num: int) -> None:
     for reject in rejects[:_SHOWN_REJECTS]:
         named = reject.value and reject.value not in reject.reason
         what = f"{reject.column} {reject.value!r}" if named else reject.column
         note(f"{reject.file}, row {reject.row}: {what} {reject.reason}".replace(":  ", ": "))
-    if len(rejects) > _SHOWN_REJECTS:
-        note(f"… and {len(rejects) - _SHOWN_REJECTS} more")
+    if num > _SHOWN_REJECTS:
+        note(f"… and {num - _SHOWN_REJECTS} more")
 
 
 def _renames(mapping: list[str]) -> dict[str, str]:

@@ -26,6 +26,8 @@ class Settings(BaseModel):
         protocol: a version that ships with the package, or a `.toml` file of the workspace.
         seed: of every random draw that concerns people (side order).
         timezone: of times in logs that name none; None refuses such logs.
+        log_memory: the most that adding up large logs may hold, such as "1GB"; the rest spills
+            into the workspace.
         synthetic: whether the workspace holds creatives drawn by this project.
     """
 
@@ -35,6 +37,7 @@ class Settings(BaseModel):
     protocol: str = CURRENT_VERSION
     seed: int = 0
     timezone: str | None = None
+    log_memory: str = Field(default="1GB", pattern=r"^[1-9][0-9]*(MB|GB)$")
     synthetic: bool = False
 
 

@@ -365,6 +365,8 @@ def test_a_judged_pair_that_is_excluded_becomes_stale(built: Store) -> None:
     add_leases(built, one)
     add_events(built, event("d1", one, Step.BLIND))
     excluded = [pair(n, PairStatus.EXCLUDED, "small_gap") for n in (1, 2)]
+    with built.read() as connection:
+        assert pairs.list_judged_pairs(connection) == [pair(1)]
     assert save_build(built, [*excluded, pair(3)], []) == 1
     with built.read() as connection:
         assert pairs.get_pair(connection, one.pair_id).status is PairStatus.STALE

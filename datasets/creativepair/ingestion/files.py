@@ -10,21 +10,24 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from creativepair.errors import InputError
-from creativepair.ingestion.delimited import find_delimiter, read_records
+from creativepair.ingestion.delimited import Record, find_delimiter, read_records
 from creativepair.sources import fetch_bytes
 
 _FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
+JSON_FORMS = (".jsonl", ".ndjson")
 _FORMAT_HINT = "Give CSV, Parquet or JSONL, each also as .gz."
+_BATCH_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +94,50 @@ def read_table(name: str, renames: Mapping[str, str], required: Sequence[str]) -
     Raises:
         InputError: when the file is empty, not a table, damaged, or lacks a column.
     """
-    data = _read_bytes(name)
+    data = read_bytes(name)
     digest = hashlib.sha256(data).hexdigest()
-    suffixes = Path(name.split("?")[0]).suffixes
-    if suffixes and suffixes[-1].lower() == ".gz":
-        data, suffixes = _decompress(data, name), suffixes[:-1]
-    form = suffixes[-1].lower() if suffixes else ""
-    if form not in _FORMATS:
-        raise InputError(f"{name}: unknown kind of file {form!r}", hint=_FORMAT_HINT)
+    form, compressed = form_of(name)
+    if compressed:
+        data = _decompress(data, name)
     if not data.strip():
-        raise InputError(f"{name} is empty", hint="A table needs a header and rows.")
+        raise is_empty(name)
     if form == ".parquet":
-        columns, rows = _read_parquet(data, name)
-    elif form in (".jsonl", ".ndjson"):
+        columns, found = read_parquet(io.BytesIO(data), name)
+        rows = list(found)
+    elif form in JSON_FORMS:
         columns, rows = _read_jsonl(_decode(data, name), name)
     else:
-        columns, rows = _read_csv(_decode(data, name), name)
-    return _rename(Table(name, digest, columns, rows), renames, required)
+        columns, found = read_csv(io.StringIO(_decode(data, name), newline=""), name)
+        rows = list(found)
+    renamed, applied = rename_columns(name, columns, renames, required)
+    return Table(name, digest, renamed, [rename_row(row, applied) for row in rows], applied)
 
 
-def _read_bytes(name: str) -> bytes:
+def form_of(name: str) -> tuple[str, bool]:
+    """Return the suffix that says what a file is, and whether it is compressed.
+
+    Raises:
+        InputError: when it is none that can be read.
+    """
+    suffixes = [suffix.lower() for suffix in Path(name.split("?")[0]).suffixes]
+    compressed = bool(suffixes) and suffixes[-1] == ".gz"
+    form = suffixes[-1 - compressed] if len(suffixes) > compressed else ""
+    if form not in _FORMATS:
+        raise InputError(f"{name}: unknown kind of file {form!r}", hint=_FORMAT_HINT)
+    return form, compressed
+
+
+def is_empty(name: str) -> InputError:
+    """Return the error of a file without content."""
+    return InputError(f"{name} is empty", hint="A table needs a header and rows.")
+
+
+def read_bytes(name: str) -> bytes:
+    """Return the bytes of a path, or of a URL (which the caller may read).
+
+    Raises:
+        InputError: when they cannot be had.
+    """
     if name.startswith(("http://", "https://")):
         return fetch_bytes(name)
     if "://" in name:
@@ -151,26 +178,47 @@ def _decode(data: bytes, name: str) -> str:
         ) from error
 
 
-def _read_csv(text: str, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
-    delimiter = find_delimiter(text.lstrip("\r\n").split("\n", 1)[0])
-    records = read_records(io.StringIO(text, newline=""), delimiter, name)
+def read_csv(lines: Iterable[str], name: str) -> tuple[tuple[str, ...], Iterator[RawRow]]:
+    """Read the header of a CSV text, and its rows as they are asked for.
+
+    Args:
+        lines: with their line ends, as the text has them.
+
+    Raises:
+        InputError: when a quoted cell is not closed, as `read_records` finds it.
+    """
+    start, lines = [], iter(lines)
+    for line in lines:
+        start.append(line)
+        if line.strip("\r\n"):
+            break
+    delimiter = find_delimiter(start[-1] if start else "")
+    records = read_records(chain(start, lines), delimiter, name)
     header = next(records, None)
     columns = tuple(cell.strip() for cell in header.cells) if header else ()
-    rows = [
-        RawRow(name, record.line, {}, record.problem)
-        if record.problem
-        else RawRow(
-            name, record.line, _without_empty(dict(zip(columns, record.cells, strict=True)))
-        )
-        for record in records
-    ]
-    return columns, rows
+    return columns, (_from_record(record, columns, name) for record in records)
+
+
+def _from_record(record: Record, columns: Sequence[str], name: str) -> RawRow:
+    if record.problem:
+        return RawRow(name, record.line, {}, record.problem)
+    cells = dict(zip(columns, record.cells, strict=True))
+    return RawRow(name, record.line, strip_cells(cells))
 
 
 def _read_jsonl(text: str, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
     columns: dict[str, None] = {}
-    rows = []
-    for row, line in enumerate(text.split("\n"), start=1):
+    rows = list(read_jsonl(text.split("\n"), name, columns))
+    return tuple(columns), rows
+
+
+def read_jsonl(lines: Iterable[str], name: str, columns: dict[str, None]) -> Iterator[RawRow]:
+    """Read JSON lines as they are asked for.
+
+    Args:
+        columns: gets the names that occur, in order.
+    """
+    for row, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -178,26 +226,44 @@ def _read_jsonl(text: str, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
             if "\\u" in line:  # half of a surrogate pair is legal JSON and no text
                 json.dumps(values, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
-            rows.append(RawRow(name, row, {}, f"is not JSON: {error}"))
+            yield RawRow(name, row, {}, f"is not JSON: {error}")
             continue
         if not isinstance(values, dict):
-            rows.append(RawRow(name, row, {}, "is not a JSON object"))
+            yield RawRow(name, row, {}, "is not a JSON object")
             continue
         columns.update(dict.fromkeys(values))
-        rows.append(RawRow(name, row, _without_empty(values)))
-    return tuple(columns), rows
+        yield RawRow(name, row, strip_cells(values))
 
 
-def _read_parquet(data: bytes, name: str) -> tuple[tuple[str, ...], list[RawRow]]:
+def read_parquet(source: Path | IO[bytes], name: str) -> tuple[tuple[str, ...], Iterator[RawRow]]:
+    """Read the columns of a Parquet file, and its rows as they are asked for.
+
+    Raises:
+        InputError: when it is none, or damaged; damage further on shows with the rows.
+    """
     try:
-        table = pq.read_table(io.BytesIO(data))
-        rows = _to_rows(table, name)
+        file = pq.ParquetFile(source)
+        return tuple(file.schema_arrow.names), _parquet_rows(file, name)
+    except (pa.ArrowException, OSError) as error:
+        raise _not_parquet(name, error) from error
+
+
+def _parquet_rows(file: pq.ParquetFile, name: str) -> Iterator[RawRow]:
+    number = 1
+    try:
+        for batch in file.iter_batches(_BATCH_ROWS):
+            table = pa.Table.from_batches([batch])
+            yield from to_rows(table, name, range(number, number + len(table)))
+            number += len(table)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name} is not a Parquet file: {error}", hint=_FORMAT_HINT) from error
-    return tuple(table.column_names), rows
+        raise _not_parquet(name, error) from error
 
 
-def _to_rows(table: pa.Table, name: str) -> list[RawRow]:
+def _not_parquet(name: str, error: Exception) -> InputError:
+    return InputError(f"{name} is not a Parquet file: {error}", hint=_FORMAT_HINT)
+
+
+def to_rows(table: pa.Table, name: str, numbers: Sequence[int]) -> list[RawRow]:
     """Return the rows of an Arrow table; one with a time outside the years 1 to 9999 is a problem.
 
     Arrow's times reach further than Python's.
@@ -210,8 +276,11 @@ def _to_rows(table: pa.Table, name: str) -> list[RawRow]:
         if isinstance(error, (pa.ArrowException, UnicodeDecodeError)):
             raise
     else:
-        return [RawRow(name, n, _without_empty(values)) for n, values in enumerate(listed, start=1)]
-    return [_to_row(table.slice(n, 1), name, n + 1) for n in range(table.num_rows)]
+        return [
+            RawRow(name, number, strip_cells(values))
+            for number, values in zip(numbers, listed, strict=True)
+        ]
+    return [_to_row(table.slice(at, 1), name, number) for at, number in enumerate(numbers)]
 
 
 def _to_row(table: pa.Table, name: str, number: int) -> RawRow:
@@ -223,32 +292,41 @@ def _to_row(table: pa.Table, name: str, number: int) -> RawRow:
                 raise
             return RawRow(name, number, {}, f"has a time in {column} that is out of range")
     (values,) = table.to_pylist()
-    return RawRow(name, number, _without_empty(values))
+    return RawRow(name, number, strip_cells(values))
 
 
-def _without_empty(values: Mapping[str, Any]) -> dict[str, Any]:
+def strip_cells(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the cells of a row without space around texts, and without those that are empty."""
     stripped = {k: v.strip() if isinstance(v, str) else v for k, v in values.items()}
     return {k: v for k, v in stripped.items() if v is not None and v != ""}
 
 
-def _rename(table: Table, renames: Mapping[str, str], required: Sequence[str]) -> Table:
-    columns = tuple(renames.get(column, column) for column in table.columns)
-    repeated = sorted({column for column in columns if columns.count(column) > 1})
+def rename_columns(
+    name: str, columns: Sequence[str], renames: Mapping[str, str], required: Sequence[str]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the columns under our names, and the renames that apply to them.
+
+    Raises:
+        InputError: when a column stands there twice or is lacking.
+    """
+    applied = {c: renames[c] for c in columns if renames.get(c, c) != c}
+    renamed = tuple(applied.get(column, column) for column in columns)
+    repeated = sorted({column for column in renamed if renamed.count(column) > 1})
     if repeated:
         raise InputError(
-            f"{table.name}: column {', '.join(repeated)} stands there twice", hint="Rename one."
+            f"{name}: column {', '.join(repeated)} stands there twice", hint="Rename one."
         )
-    missing = [column for column in required if column not in columns]
+    missing = [column for column in required if column not in renamed]
     if missing:
         raise InputError(
-            f"{table.name} lacks the column {', '.join(missing)}; it has {', '.join(columns)}",
+            f"{name} lacks the column {', '.join(missing)}; it has {', '.join(renamed)}",
             hint=f"Name yours: --map {missing[0]}=YOUR_COLUMN.",
         )
-    applied = {c: renames[c] for c in table.columns if renames.get(c, c) != c}
+    return renamed, applied
+
+
+def rename_row(row: RawRow, applied: Mapping[str, str]) -> RawRow:
+    """Return a row under our column names."""
     if not applied:
-        return table
-    rows = [
-        RawRow(r.file, r.row, {applied.get(k, k): v for k, v in r.values.items()}, r.problem)
-        for r in table.rows
-    ]
-    return replace(table, columns=columns, rows=rows, renames=applied)
+        return row
+    return replace(row, values={applied.get(k, k): v for k, v in row.values.items()})

@@ -1,9 +1,10 @@
 """The whole reading of one `ingest`: items, creatives with their images, exposures."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -13,12 +14,17 @@ from sqlalchemy import Connection
 from creativepair.errors import InputError
 from creativepair.ingestion.exposures import ExposureTally
 from creativepair.ingestion.files import RawRow, Table, expand, read_table
+from creativepair.ingestion.logs import Log, open_log
 from creativepair.ingestion.pictures import choose_rows, read_pictures
 from creativepair.ingestion.readings import Reading, refuse_second_readings
-from creativepair.ingestion.rejects import Reject, reject_invalid, reject_row, write_rejects
+from creativepair.ingestion.rejects import (
+    Reject,
+    RejectList,
+    reject_invalid,
+    reject_row,
+    write_rejects,
+)
 from creativepair.ingestion.schemas import (
-    COUNT_COLUMNS,
-    EVENT_COLUMNS,
     NOT_STRATA,
     CreativeRow,
     ItemRow,
@@ -30,6 +36,7 @@ from creativepair.store import Store, catalogue
 from creativepair.workspace import Workspace
 
 RowModel = TypeVar("RowModel", bound=Row)
+File = TypeVar("File", Table, Log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class IngestReport:
     """What was read: rows that stand in the store now, and the rejected ones.
 
     Attributes:
+        rejects: the first of them; `num_rejected` is how many there are.
         recognised: exposure files whose bytes were ingested before.
         copies: files with the same bytes as another one of this reading; left out.
         strata: the log columns that were used as strata.
@@ -72,6 +80,7 @@ class IngestReport:
     creatives: int
     exposures: int
     rejects: tuple[Reject, ...]
+    num_rejected: int
     rejects_file: Path | None
     recognised: tuple[str, ...]
     copies: tuple[str, ...]
@@ -87,11 +96,18 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
             count, and `replace` is not set; or when a log was read before in another way.
             Nothing of this reading is written then.
     """
+    with TemporaryDirectory(prefix=".ingest-", dir=workspace.root) as folder:
+        return _ingest(workspace, store, request, Path(folder))
+
+
+def _ingest(
+    workspace: Workspace, store: Store, request: IngestRequest, folder: Path
+) -> IngestReport:
     now = datetime.now(UTC)
-    tables, copies = _read_tables(request)
+    tables, logs, copies = _read_files(request, folder)
     zone = find_zone(request.timezone or workspace.settings.timezone)
-    readings = _readings(tables["exposures"], request.strata, zone)
-    rejects: list[Reject] = []
+    readings = _readings(logs, request.strata, zone)
+    rejects = RejectList()
     items = _items(tables["items"], rejects)
     with store.read() as connection:
         known_items = {item.item_id for item in catalogue.list_items(connection)}
@@ -101,68 +117,71 @@ def ingest_files(workspace: Workspace, store: Store, request: IngestRequest) -> 
             for file in catalogue.list_ingested_files(connection)
             if file["kind"] == "exposures"
         }
-    refuse_second_readings(tables["exposures"], readings, known_logs)
+    refuse_second_readings(logs, readings, known_logs)
     item_ids = known_items | {item.item_id for item in items}
     creatives = _creatives(workspace, tables["creatives"], request, item_ids, rejects)
     creative_ids = known_creatives | {(c.item_id, c.creative_id) for c in creatives}
-    tally = ExposureTally(zone=zone, creative_ids=creative_ids)
-    for table in tables["exposures"]:
-        tally.add(table, readings[table.sha256].strata)
-    exposures = tally.merge(replace=request.replace)
-    rejects += tally.rejects
+    with ExposureTally(
+        zone=zone,
+        creative_ids=creative_ids,
+        memory=workspace.settings.log_memory,
+        folder=folder,
+    ) as tally:
+        for log in logs:
+            tally.add(log, readings[log.sha256].strata)
+        exposures = tally.merge(replace=request.replace)
+    rejects.extend(tally.rejects)
     with store.write() as connection:
         _write(connection, items, creatives, exposures, request.replace, now)
         kept = {sha256: r.after(known_logs.get(sha256)) for sha256, r in readings.items()}
-        _remember_files(connection, tables, kept, now)
+        _remember_tables(connection, tables, now)
+        _remember_logs(connection, logs, tally.num_rows, kept, now)
         if request.dry_run:  # conflicts with known rows only show in writing
             connection.rollback()
     path = None
-    if rejects and not request.dry_run:
-        path = write_rejects(rejects, workspace.root / "rejects", now=now)
+    if rejects.num and not request.dry_run:
+        path = write_rejects(rejects.kept, workspace.root / "rejects", now=now)
     return IngestReport(
         items=len(items),
         creatives=len(creatives),
         exposures=len(exposures),
-        rejects=tuple(rejects),
+        rejects=tuple(rejects.kept),
+        num_rejected=rejects.num,
         rejects_file=path,
-        recognised=tuple(t.name for t in tables["exposures"] if t.sha256 in known_logs),
+        recognised=tuple(log.name for log in logs if log.sha256 in known_logs),
         copies=tuple(copies),
         strata=tuple(sorted({name for r in readings.values() for name in r.strata})),
     )
 
 
-def _read_tables(request: IngestRequest) -> tuple[dict[str, list[Table]], list[str]]:
-    """Return the tables by kind, and the names of files that only repeat the bytes of another."""
+def _read_files(
+    request: IngestRequest, folder: Path
+) -> tuple[dict[str, list[Table]], list[Log], list[str]]:
+    """Return the tables by kind, the logs, and the names of files that repeat another's bytes."""
     copies: list[str] = []
 
-    def read(patterns: Sequence[str], required: Sequence[str]) -> list[Table]:
+    def once(patterns: Sequence[str], read: Callable[[str], File]) -> list[File]:
         names = [n for p in patterns for n in expand(p, allow_remote=request.allow_remote)]
-        found: dict[str, Table] = {}
+        found: dict[str, File] = {}
         for name in dict.fromkeys(names):
-            table = read_table(name, request.renames, required)
-            if found.setdefault(table.sha256, table) is not table:
+            file = read(name)
+            if found.setdefault(file.sha256, file) is not file:
                 copies.append(name)
         return list(found.values())
 
-    logs = read(request.exposures, ("item_id", "creative_id"))
-    for log in logs:
-        if not (set(COUNT_COLUMNS) <= set(log.columns) or set(EVENT_COLUMNS) <= set(log.columns)):
-            missing = [column for column in COUNT_COLUMNS if column not in log.columns]
-            raise InputError(
-                f"{log.name} lacks the column {', '.join(missing)}; it has "
-                f"{', '.join(log.columns)}",
-                hint=f"Name yours: --map {missing[0]}=YOUR_COLUMN; event logs have ts, clicked.",
-            )
+    def table(required: Sequence[str]) -> Callable[[str], Table]:
+        return lambda name: read_table(name, request.renames, required)
+
+    logs = once(request.exposures, lambda name: open_log(name, request.renames, folder))
     tables = {
-        "items": read(request.items, ("item_id", "title")),
-        "creatives": read(request.creatives, ("item_id", "creative_id", "image")),
-        "exposures": logs,
+        "items": once(request.items, table(("item_id", "title"))),
+        "creatives": once(request.creatives, table(("item_id", "creative_id", "image"))),
     }
-    _refuse_idle_renames(request.renames, [t for found in tables.values() for t in found])
-    return tables, copies
+    _refuse_idle_renames(request.renames, [*logs, *tables["items"], *tables["creatives"]])
+    return tables, logs, copies
 
 
-def _refuse_idle_renames(renames: Mapping[str, str], tables: Sequence[Table]) -> None:
+def _refuse_idle_renames(renames: Mapping[str, str], tables: Sequence[Table | Log]) -> None:
     there = {c for table in tables for c in (*table.columns, *table.renames)}
     idle = [f"{new}={old}" for old, new in renames.items() if old not in there]
     if tables and idle:
@@ -185,30 +204,43 @@ def _write(
     catalogue.put_exposures(connection, exposures, replace=replace)
 
 
-def _remember_files(
-    connection: Connection,
-    tables: Mapping[str, Sequence[Table]],
-    readings: Mapping[str, Reading],
-    now: datetime,
+def _remember_tables(
+    connection: Connection, tables: Mapping[str, Sequence[Table]], now: datetime
 ) -> None:
     for kind, read in tables.items():
         for table in read:
-            reading = (
-                readings[table.sha256].model_dump(mode="json") if kind == "exposures" else None
-            )
             catalogue.put_ingested_file(
                 connection,
                 sha256=table.sha256,
                 kind=kind,
                 name=table.name,
                 num_rows=len(table.rows),
-                reading=reading,
+                reading=None,
                 now=now,
             )
 
 
+def _remember_logs(
+    connection: Connection,
+    logs: Sequence[Log],
+    num_rows: Mapping[str, int],
+    readings: Mapping[str, Reading],
+    now: datetime,
+) -> None:
+    for log in logs:
+        catalogue.put_ingested_file(
+            connection,
+            sha256=log.sha256,
+            kind="exposures",
+            name=log.name,
+            num_rows=num_rows[log.sha256],
+            reading=readings[log.sha256].model_dump(mode="json"),
+            now=now,
+        )
+
+
 def _valid_rows(
-    tables: Sequence[Table], model: type[RowModel], rejects: list[Reject]
+    tables: Sequence[Table], model: type[RowModel], rejects: RejectList
 ) -> Iterator[tuple[RawRow, RowModel]]:
     for table in tables:
         for raw in table.rows:
@@ -221,7 +253,7 @@ def _valid_rows(
                 rejects.append(reject_invalid(raw, error))
 
 
-def _items(tables: Sequence[Table], rejects: list[Reject]) -> list[Item]:
+def _items(tables: Sequence[Table], rejects: RejectList) -> list[Item]:
     found: dict[str, Item] = {}
     for raw, row in _valid_rows(tables, ItemRow, rejects):
         item = Item(**row.model_dump())
@@ -240,9 +272,9 @@ def _creatives(
     tables: Sequence[Table],
     request: IngestRequest,
     item_ids: set[str],
-    rejects: list[Reject],
+    rejects: RejectList,
 ) -> list[Creative]:
-    refused: list[Reject] = []
+    refused = RejectList()
     rows = choose_rows(
         _valid_rows(tables, CreativeRow, refused),
         item_ids,
@@ -253,12 +285,13 @@ def _creatives(
     found = read_pictures(workspace, rows, store=not request.dry_run, rejects=refused)
     # Pictures are read after all rows were checked; a person reads the rejects row by row.
     order = {table.name: place for place, table in enumerate(tables)}
-    rejects += sorted(refused, key=lambda reject: (order[reject.file], reject.row))
+    refused.kept.sort(key=lambda reject: (order[reject.file], reject.row))
+    rejects.extend(refused)
     return found
 
 
 def _readings(
-    tables: Sequence[Table], wanted: tuple[str, ...] | None, zone: ZoneInfo | None
+    tables: Sequence[Log], wanted: tuple[str, ...] | None, zone: ZoneInfo | None
 ) -> dict[str, Reading]:
     """Say for each log how it is read, whatever other logs come with it; by SHA-256.
 

@@ -15,7 +15,7 @@ from creativepair.fingerprints import fingerprint
 from creativepair.images import decode, encode_derivative
 from creativepair.ingestion.files import RawRow
 from creativepair.ingestion.pool import count_processes, map_in_order
-from creativepair.ingestion.rejects import Reject, reject_row
+from creativepair.ingestion.rejects import RejectList, reject_row
 from creativepair.ingestion.schemas import CreativeRow
 from creativepair.records import Creative
 from creativepair.sources import ImageSource
@@ -47,7 +47,7 @@ def choose_rows(
     *,
     images: Path | None,
     allow_remote: bool,
-    rejects: list[Reject],
+    rejects: RejectList,
 ) -> list[PictureRow]:
     """Return the rows whose picture is worth reading, and append the others to `rejects`.
 
@@ -81,7 +81,7 @@ def choose_rows(
 
 
 def read_pictures(
-    workspace: Workspace, rows: Collection[PictureRow], *, store: bool, rejects: list[Reject]
+    workspace: Workspace, rows: Collection[PictureRow], *, store: bool, rejects: RejectList
 ) -> list[Creative]:
     """Return the creatives of the rows whose picture can be used, in the order of the rows.
 

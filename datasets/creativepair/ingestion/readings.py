@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from creativepair.errors import StateError
-from creativepair.ingestion.files import Table
+from creativepair.ingestion.logs import Log
 
 _SHOWN_OFFENDERS = 20
 
@@ -53,7 +53,7 @@ class Reading(BaseModel):
 
 
 def refuse_second_readings(
-    tables: Sequence[Table],
+    tables: Sequence[Log],
     readings: Mapping[str, Reading],
     known: Mapping[str, dict[str, Any] | None],
 ) -> None:

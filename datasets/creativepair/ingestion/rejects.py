@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from creativepair.ingestion.files import RawRow
 
 _HEADER = ("file", "row", "column", "value", "reason")
 _LONGEST_VALUE = 200
+MOST_LISTED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,33 @@ class Reject:
     column: str
     value: str
     reason: str
+
+
+@dataclass(slots=True)
+class RejectList:
+    """The first rejected rows, and how many there are in all.
+
+    A file of the wrong shop has as many rejected rows as rows; nobody reads the millionth.
+    """
+
+    limit: int = MOST_LISTED
+    kept: list[Reject] = field(default_factory=list)
+    num: int = 0
+
+    def append(self, reject: Reject) -> None:
+        """Add one."""
+        self.num += 1
+        if len(self.kept) < self.limit:
+            self.kept.append(reject)
+
+    def add_unlisted(self, num: int) -> None:
+        """Count rejected rows that need not be listed."""
+        self.num += num
+
+    def extend(self, other: "RejectList") -> None:
+        """Add those of another list."""
+        self.num += other.num
+        self.kept += other.kept[: self.limit - len(self.kept)]
 
 
 def reject_row(raw: RawRow, reason: str, *, column: str = "") -> Reject:

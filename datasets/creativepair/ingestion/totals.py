@@ -5,12 +5,11 @@ overlap, and adding them up would count the same impressions twice. So they are 
 totals are one thing said twice, others are a conflict, as across two readings of logs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from creativepair.errors import StateError
-from creativepair.ingestion.files import RawRow
-from creativepair.ingestion.rejects import Reject, reject_row
+from creativepair.ingestion.rejects import Reject, RejectList
 from creativepair.records import Exposure
 
 Key = tuple[str, str, str, str, str]
@@ -22,10 +21,12 @@ class Total:
     """What one log counts for one key.
 
     Attributes:
-        first: the first row that counts for it, to name it by.
+        file, row: the first row that counts for it; None where an engine added it up, which can
+            be asked for the row.
     """
 
-    first: RawRow
+    file: str
+    row: int | None
     experiment_id: str | None
     impressions: int = 0
     clicks: int = 0
@@ -38,13 +39,18 @@ class Total:
         return self.impressions, self.clicks, self.experiment_id
 
 
+Locator = Callable[[str, Collection[Key]], Mapping[Key, int]]
+"""Returns the first row of each key in a file."""
+
+
 def merge_totals(
-    logs: Sequence[Mapping[Key, Total]], *, replace: bool
-) -> tuple[dict[Key, Total], list[Reject]]:
+    logs: Sequence[Mapping[Key, Total]], locate: Locator, *, replace: bool
+) -> tuple[dict[Key, Total], RejectList]:
     """Take each key once.
 
     Args:
         logs: the totals of each log that has keys of its own, in the order given.
+        locate: finds rows that totals do not know.
         replace: let the later log win where numbers differ.
 
     Returns:
@@ -54,15 +60,15 @@ def merge_totals(
         StateError: when logs differ on a key and `replace` is not set; lists the first twenty.
     """
     merged: dict[Key, Total] = {}
-    rejects, conflicts = [], []
+    repeats: list[tuple[Key, Total, Total]] = []
+    conflicts = []
     for log in logs:
         for key, total in log.items():
             known = merged.setdefault(key, total)
             if known is total:
                 continue
             if known.equals(total):
-                reason = f"repeats row {known.first.row} of {known.first.file}"
-                rejects.append(reject_row(total.first, reason, column="creative_id"))
+                repeats.append((key, known, total))
             elif replace:
                 merged[key] = total
             else:
@@ -74,7 +80,24 @@ def merge_totals(
             hint="Cumulative logs overlap: give each file its own days, or pass --replace, "
             "by which the later file wins.",
         )
-    return merged, rejects
+    return merged, _reject_repeats(repeats, locate)
+
+
+def _reject_repeats(repeats: Sequence[tuple[Key, Total, Total]], locate: Locator) -> RejectList:
+    rejects = RejectList()
+    listed = repeats[: rejects.limit]
+    wanted: dict[str, set[Key]] = {}
+    for key, *both in listed:
+        for total in both:
+            if total.row is None:
+                wanted.setdefault(total.file, set()).add(key)
+    rows = {file: locate(file, keys) for file, keys in wanted.items()}
+    for key, known, total in listed:
+        first, row = (t.row or rows[t.file][key] for t in (known, total))
+        reason = f"repeats row {first} of {known.file}"
+        rejects.append(Reject(total.file, row, "creative_id", key[1], reason))
+    rejects.add_unlisted(len(repeats) - len(listed))
+    return rejects
 
 
 def to_exposures(totals: Mapping[Key, Total]) -> list[Exposure]:
@@ -97,7 +120,7 @@ def to_exposures(totals: Mapping[Key, Total]) -> list[Exposure]:
 def _describe(key: Key, known: Total, given: Total) -> str:
     def say(total: Total) -> str:
         experiment = f" of experiment {total.experiment_id!r}" if named else ""
-        return f"{total.clicks} of {total.impressions}{experiment} in {total.first.file}"
+        return f"{total.clicks} of {total.impressions}{experiment} in {total.file}"
 
     named = known.experiment_id != given.experiment_id
     return f"{'/'.join(key).rstrip('/')}: {say(known)}, {say(given)}"

@@ -5,9 +5,19 @@ Every function takes the connection of a transaction of `Store`.
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    Row,
+    Table,
+    and_,
+    func,
+    select,
+    update,
+)
 
 from creativepair.errors import StateError
 from creativepair.records import Creative, Exposure, Item, PairStatus
@@ -25,6 +35,7 @@ from creativepair.store.tables import (
 
 _SHOWN_OFFENDERS = 20
 _CHUNK = 500
+AnyRecord = TypeVar("AnyRecord", Creative, Exposure)
 
 
 def put_items(connection: Connection, new: Sequence[Item], *, now: datetime) -> int:
@@ -141,11 +152,13 @@ def list_creatives(connection: Connection, item_ids: Sequence[str] | None = None
     """List creatives by item and id; all of them when no items are given."""
     query = select(creatives).order_by(creatives.c.item_id, creatives.c.creative_id)
     if item_ids is None:
-        return [Creative.model_validate(row._asdict()) for row in connection.execute(query)]
+        return list(_records(Creative, connection.execute(query)))
     return [
-        Creative.model_validate(row._asdict())
+        creative
         for chunk in _chunks(item_ids)
-        for row in connection.execute(query.where(creatives.c.item_id.in_(chunk)))
+        for creative in _records(
+            Creative, connection.execute(query.where(creatives.c.item_id.in_(chunk)))
+        )
     ]
 
 
@@ -178,7 +191,8 @@ def put_exposures(connection: Connection, new: Sequence[Exposure], *, replace: b
         )
         raise StateError(
             f"{len(clashing)} known exposures come with other numbers: {lines}",
-            hint="Cumulative logs overlap: give each file its own days, or pass --replace.",
+            hint="Cumulative logs overlap: give each file its own days, or pass --replace. Event "
+            "logs that share a day belong into one ingest.",
         )
     for exposure in clashing:
         row = exposure.model_dump()
@@ -192,11 +206,14 @@ def put_exposures(connection: Connection, new: Sequence[Exposure], *, replace: b
 def list_exposures(connection: Connection, item_ids: Sequence[str] | None = None) -> list[Exposure]:
     """List exposures; all of them when no items are given."""
     if item_ids is None:
-        return [_exposure(row) for row in connection.execute(select(exposures))]
+        return list(_records(Exposure, connection.execute(select(exposures))))
     return [
-        _exposure(row)
+        exposure
         for chunk in _chunks(item_ids)
-        for row in connection.execute(select(exposures).where(exposures.c.item_id.in_(chunk)))
+        for exposure in _records(
+            Exposure,
+            connection.execute(select(exposures).where(exposures.c.item_id.in_(chunk))),
+        )
     ]
 
 
@@ -263,8 +280,12 @@ def _item(row: Row[Any]) -> Item:
     return Item.model_validate(values)
 
 
-def _exposure(row: Row[Any]) -> Exposure:
-    return Exposure.model_construct(**row._asdict())
+def _records(kind: type[AnyRecord], rows: CursorResult[Any]) -> Iterator[AnyRecord]:
+    """Make records of rows that were checked when they were written: there may be millions."""
+    names = list(rows.keys())
+    fields = set(names)  # one for all: a set for each record would double its memory
+    for row in rows:
+        yield kind.model_construct(_fields_set=fields, **dict(zip(names, row, strict=True)))
 
 
 def _key(exposure: Exposure) -> tuple[str, str, str, str, str]:

@@ -68,7 +68,8 @@ def save_build(
             version=version, settings=settings, summary=summary, built_at=now
         )
     )
-    known = {row[0]: row[1] for row in connection.execute(select(pairs.c.pair_id, pairs.c.status))}
+    query = select(pairs.c.pair_id, pairs.c.status, pairs.c.reject_reason)
+    known = {row[0]: (row[1], row[2]) for row in connection.execute(query)}
     judged = judged_pair_ids(connection)
     decided: set[str] = set()
     for batch in list_batches(pairs_built):
@@ -86,17 +87,18 @@ def save_build(
 def _update(
     connection: Connection,
     rows: Sequence[dict[str, Any]],
-    known: Mapping[str, str],
+    known: Mapping[str, tuple[str, str | None]],
     judged: AbstractSet[str],
 ) -> None:
-    """Write what a build says of known pairs."""
+    """Write what a build says of known pairs, where it is something new."""
     changes = []
     for row in rows:
         pair_id, status = row["pair_id"], row["status"]
         if status == PairStatus.EXCLUDED and pair_id in judged:
             status = PairStatus.STALE.value
-        if known[pair_id] != PairStatus.WITHDRAWN:
-            changes.append({"id": pair_id, "status": status, "reject_reason": row["reject_reason"]})
+        before, decided = known[pair_id], (status, row["reject_reason"])
+        if before[0] != PairStatus.WITHDRAWN and before != decided:
+            changes.append({"id": pair_id, "status": status, "reject_reason": decided[1]})
     if changes:
         connection.execute(update(pairs).where(pairs.c.pair_id == bindparam("id")), changes)
 

@@ -350,6 +350,33 @@ def test_every_setting_of_a_build_can_be_given_and_is_stored_with_it(
     assert stored == given | {"noise": noise, "expected_shares": []}
 
 
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (["i1,1x,9000,90,1", "i1,1y,9000,40,2"], "no_overlap"),
+        (["i1,1x,9000,0,1", "i1,1y,9000,0,1"], "no_clicks"),
+        (["i1,1x,9000,9000,1", "i1,1y,9000,9000,1"], "no_clicks"),
+        (["i1,1x,1,0,1", "i1,1y,1,1,1"], "few_impressions"),
+        (["i1,1x,0,0,1", "i1,1y,9000,9,1"], "no_exposures"),
+        (["i1,1x,1000000000000,10000000000,1", "i1,1y,1000000000000,1,1"], "candidate"),
+    ],
+)
+def test_strange_logs_end_in_a_reason_and_a_funnel_that_adds_up(
+    run: Run, files: Path, rows: list[str], reason: str
+) -> None:
+    header = "item_id,creative_id,impressions,clicks,position"
+    (files / "exposures.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    run("init", "work")
+    run(*ingest_words(files), "--workspace", "work")
+    answer = run("pairs", "build", "--workspace", "work", "--json")
+    built = answer.json  # refuses NaN and Infinity
+    assert answer.exit_code == 0
+    never_logged = 1  # the pair of i2
+    assert built["funnel"][reason] == 1 + never_logged * (reason == "no_exposures")
+    assert sum(built["funnel"].values()) == built["pairs"] == 2
+    assert run("pairs", "build", "--workspace", "work").exit_code == 0
+
+
 SHARES = "item_id,experiment_id,creative_id,share\n"
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from creativepair.errors import InputError, StateError
-from creativepair.ingestion import IngestReport, IngestRequest, files, ingest_files
+from creativepair.ingestion import IngestReport, IngestRequest, exposures, files, ingest_files
 from creativepair.ingestion.files import expand, read_table
 from creativepair.ingestion.schemas import utc_day
 from creativepair.records import Creative, Exposure
@@ -104,8 +104,12 @@ class Desk:
         return rows, sorted(str(p) for p in found)
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+@pytest.fixture(params=["by rows", "by engine"])
+def desk(
+    tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
+    """A desk whose logs, however small, are read in each of the two ways."""
+    monkeypatch.setattr(exposures, "ENGINE_FROM_BYTES", 0 if request.param == "by engine" else 1e9)
     made = Desk(tmp_path)
     yield made
     made.store.close()
@@ -394,6 +398,15 @@ def test_a_log_that_ends_in_mid_row_loses_that_row_alone(stocked: Desk) -> None:
     report = stocked.ingest(exposures=[str(path)])
     assert reasons(report) == [(3, "", "", "has 3 fields, the header 4")]
     assert stocked.exposures() == {("c1", "", ""): (100, 7)}
+
+
+def test_rejected_rows_without_end_are_counted_and_the_first_of_them_listed(stocked: Desk) -> None:
+    report = stocked.log(*["i1,ghost,5,1"] * 50, "i1,c1,100,7", *["i2,c1,5,1"] * 100_000)
+    assert (report.num_rejected, len(report.rejects)) == (100_050, 100_000)
+    assert stocked.exposures() == {("c1", "", ""): (100, 7)}
+    assert report.rejects_file
+    with report.rejects_file.open() as file:
+        assert sum(1 for _ in file) == 100_001
 
 
 def test_a_parquet_time_that_no_calendar_has_rejects_its_row_alone(stocked: Desk) -> None:

@@ -3,11 +3,14 @@
 import hashlib
 import math
 import random
+import tracemalloc
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from creativepair import evidence as evidence_module
@@ -124,6 +127,7 @@ def test_a_clear_randomised_pair_is_a_candidate_with_evidence() -> None:
         pytest.param({}, [CLEAR[0], expose("y", (0, 0))], Reason.NO_EXPOSURES, id="never shown"),
         pytest.param({}, [CLEAR[0], expose("y", (999, 9))], Reason.FEW_IMPRESSIONS, id="few"),
         pytest.param({}, [CLEAR[0], expose("y", (1, 1))], Reason.FEW_IMPRESSIONS, id="one"),
+        pytest.param({}, [expose(c, (1, 1)) for c in "xy"], Reason.FEW_IMPRESSIONS, id="one each"),
         pytest.param(
             {},
             [
@@ -144,6 +148,16 @@ def test_a_clear_randomised_pair_is_a_candidate_with_evidence() -> None:
             [expose("x", GOOD, source="feed"), expose("y", POOR, source="search")],
             Reason.NO_OVERLAP,
             id="other sources",
+        ),
+        pytest.param(
+            {},
+            [
+                *CLEAR,
+                expose("x", (90_000, 900), stratum="position=1"),
+                expose("y", (90_000, 900), stratum="position=2"),
+            ],
+            Reason.NO_OVERLAP,
+            id="most strata with one creative only",
         ),
         pytest.param(
             {},
@@ -519,6 +533,60 @@ def test_a_very_large_item_is_looked_at_between_creatives_with_impressions() -> 
     assert len(found.pairs) == math.comb(100, 2)
     assert found.funnel[NOT_CONSIDERED] == math.comb(5000, 2) - math.comb(100, 2)
     assert found.funnel["candidate"] == 3
+
+
+def test_five_thousand_creatives_with_logs_end_in_a_sample_whose_funnel_adds_up() -> None:
+    names = [f"c{k:04}" for k in range(5000)]
+    creatives = [make_creative(name) for name in names]
+    exposures = [expose(name, (2000, 20 + 20 * (k % 7))) for k, name in enumerate(names)]
+    tracemalloc.start()
+    found = build(creatives, exposures)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 200 * 2**20  # 12.5 million pairs as rows would be gigabytes
+    assert len(found.pairs) == len(found.evidence) == MAX_PAIRS_PER_ITEM
+    assert sum(found.funnel.values()) == math.comb(5000, 2)
+    assert found.funnel["candidate"] == 3
+
+
+# Counts as logs hold them when something is wrong with them, or with the world.
+STRANGE = [0, 1, 2, 999, 1000, 10**12, 10**15]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("xyz"),
+            st.sampled_from(["", "position=1", "position=2"]),
+            st.sampled_from(STRANGE),
+            st.floats(0, 1) | st.sampled_from([0.0, 1e-12, 1.0]),
+            st.sampled_from([None, "e"]),
+        ),
+        max_size=9,
+    ),
+    st.booleans(),
+)
+def test_strange_counts_end_in_one_reason_a_pair_and_numbers_that_are_numbers(
+    rows: list[tuple[str, str, int, float, str | None]], open_to_all: bool
+) -> None:
+    creatives = [make_creative("x"), make_creative("y"), make_creative("z", aa_of="x")]
+    exposures = [
+        expose(name, (n, int(n * share)), stratum=stratum, experiment_id=group)
+        for name, stratum, n, share, group in rows
+    ]
+    settings: dict[str, Any] = (
+        {"min_impressions": 0, "min_gap": 0, "min_confidence": 0.5, "min_shared_share": 0}
+        if open_to_all
+        else {}
+    )
+    found = build(creatives, exposures, noise=None, tau=None, **settings)
+    assert len(found.pairs) == sum(found.funnel.values()) == 3
+    for row in found.evidence:
+        values = [value for value in row.model_dump().values() if isinstance(value, float)]
+        assert all(math.isfinite(value) for value in values)
+    assert 0.5 > (found.expected_wrong or 0) >= 0
+    assert math.isfinite(found.tau.tau)
+    assert found.tau.tau > 0
 
 
 def test_a_very_large_item_beyond_that_is_sampled_by_seed() -> None:

@@ -9,7 +9,7 @@ from creativepair.ingestion import pictures
 from creativepair.ingestion.files import RawRow
 from creativepair.ingestion.pictures import PictureRow, read_pictures
 from creativepair.ingestion.pool import PROCESSES_VARIABLE
-from creativepair.ingestion.rejects import Reject
+from creativepair.ingestion.rejects import Reject, RejectList
 from creativepair.ingestion.schemas import CreativeRow
 from creativepair.records import Creative
 from creativepair.sources import ImageSource
@@ -47,8 +47,8 @@ def rows(tmp_path: Path) -> list[PictureRow]:
 def read(
     workspace: Workspace, rows: list[PictureRow], *, store: bool = True
 ) -> tuple[list[Creative], list[Reject]]:
-    rejects: list[Reject] = []
-    return read_pictures(workspace, rows, store=store, rejects=rejects), rejects
+    rejects = RejectList()
+    return read_pictures(workspace, rows, store=store, rejects=rejects), rejects.kept
 
 
 def in_processes(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:

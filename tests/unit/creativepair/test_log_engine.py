@@ -1,0 +1,264 @@
+"""The engine and the row reader count every log alike; the reading compiles for other engines."""
+
+import csv
+import gzip
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from creativepair.ingestion import engine, exposures
+from creativepair.ingestion.exposures import ENGINE_FROM_BYTES, ExposureTally
+from creativepair.ingestion.logs import Log, open_log
+from creativepair.records import Exposure
+
+KNOWN = frozenset({("i1", "a"), ("i1", "b"), ("i2", "a"), ("7", "7"), ("é", "a b")})
+Rejected = tuple[int, str, str, str]
+Write = Callable[[Path, Sequence[Mapping[str, Any]]], Path]
+
+
+def read(
+    path: Path, folder: Path, *, by_engine: bool, zone: ZoneInfo | None = None
+) -> tuple[list[Exposure], list[Rejected], int, int]:
+    """Return the exposures, the listed rejects, their number, and that of all rows."""
+    log = open_log(str(path), {}, folder)
+    strata = tuple(c for c in log.columns if c in ("position", "device"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exposures, "ENGINE_FROM_BYTES", 0 if by_engine else 1e12)
+        with ExposureTally(zone=zone, creative_ids=KNOWN, memory="200MB", folder=folder) as tally:
+            tally.add(log, strata)
+            found = tally.merge(replace=False)
+    found.sort(key=lambda e: (e.item_id, e.creative_id, e.source, e.stratum, e.period))
+    rejects = [(r.row, r.column, r.value, r.reason) for r in tally.rejects.kept]
+    return found, rejects, tally.rejects.num, tally.num_rows[log.sha256]
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    columns = list(rows[0])
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, delimiter=";", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def write_gz(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    plain = write_csv(path.with_suffix(".plain"), rows)
+    path = path.with_name(path.name + ".gz")
+    path.write_bytes(gzip.compress(plain.read_bytes()))
+    return path
+
+
+def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    path = path.with_suffix(".parquet")
+    columns = {name: [None if row[name] == "" else row[name] for row in rows] for name in rows[0]}
+    pq.write_table(pa.table({n: pa.array(c, pa.string()) for n, c in columns.items()}), path)
+    return path
+
+
+# By column: cells as programs write them, and cells as people and broken programs do.
+USUAL = {
+    "item_id": ["i1", "i2", "7"],
+    "creative_id": ["a", "a", "b", "7"],
+    "source": ["", "web"],
+    "experiment_id": ["", "", "", "e1"],
+    "position": ["1", "2"],
+    "impressions": ["12", "1000"],
+    "clicks": ["0", "1", "12"],
+    "clicked": ["0", "1"],
+    "user_id": ["u1", "u2"],
+    "day": ["2026-01-31", "2026-02-01"],
+    "ts": ["2026-01-31T10:00:00Z", "2026-01-31 23:30:00-05:00", "2026-02-01"],
+}
+ODD_TIMES = [
+    "", "20260131", "2026-02-30", "2026-W05-6", "31.01.2026", "0001-01-01", "9999-12-31",
+    "2026-01-31T23:30:00+00:00", "2026-01-31T23:30:00-05:00", "2026-01-31 00:10Z", "2026-01-31T05",
+    "2026-03-29T02:30:00", "2026-10-25T02:30", "2026-10-25T00:30", "2026-01-31T24:00:00Z",
+    "1769817600", "2026-01-31T23:30:00+0530", "2026-01-31T05:00:00.123456+05:30",
+    "0001-01-01T00:00:00+14:00", "9999-12-31T23:00:00-12:00", "1950-06-01T00:30:00",
+    "2026-01-31t23:30:00z", "2026-01-31T23:30:00,5Z", "2026-01-31T23:30:00 Z",
+    "2026-01-31T23:30:61Z", " 2026-01-31", "2026-01-31T23:30:00+24:00", "٢٠٢٦-01-31",
+]  # fmt: skip
+ODD = {
+    "item_id": ["", " i1", "i1 ", "nobody", "i\u00a01", "x" * 300, "é"],
+    "creative_id": ["", " a ", "ghost", "A", "a\u2003", "a b"],
+    "source": [" web", "w" * 201, "web "],
+    "experiment_id": ["e2", " e1", "e" * 300],
+    "position": ["", " 1", "1|2", "top"],
+    "impressions": [
+        "", "1.0", "1,234", "1.234", "-1", "+3", "1e3", "nan", "x", "1000000000000000",
+        "1000000000000001", "9" * 20, "0012", " 12", "١٢", "1_000",
+    ],
+    "clicks": ["", "1.0", "2000", "-1", "00", " 1", "0.5", "1,0"],
+    "clicked": ["", "true", "FALSE", "yes", "N", "2", "t", "1.0", " 1", "İ", "ﬂ"],
+    "user_id": ["", " u1"],
+    "day": ODD_TIMES,
+    "ts": ODD_TIMES,
+}  # fmt: skip
+COUNTS = ("item_id", "creative_id", "impressions", "clicks", "source", "day", "experiment_id",
+          "position")  # fmt: skip
+EVENTS = ("ts", "item_id", "creative_id", "clicked", "source", "experiment_id", "position",
+          "user_id")  # fmt: skip
+ZONES = st.sampled_from([None, "Europe/Berlin", "Asia/Kolkata", "America/New_York", "UTC"])
+
+
+@st.composite
+def logs(draw: st.DrawFn, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Draw rows of which about half have an odd cell."""
+    rng = draw(st.randoms(use_true_random=False))
+    experiment, rows = rng.choice(USUAL["experiment_id"]), []
+    for _ in range(draw(st.integers(1, 60))):
+        row = {column: rng.choice(USUAL[column]) for column in columns}
+        row["experiment_id"] = experiment  # two of them make the order of rows matter
+        if rng.random() < 0.5:
+            column = rng.choice(columns)
+            row[column] = rng.choice(ODD[column])
+        rows.append(row)
+    return rows
+
+
+def assert_counted_alike(path: Path, folder: Path, zone: str | None = None) -> None:
+    found = ZoneInfo(zone) if zone else None
+    assert read(path, folder, by_engine=True, zone=found) == read(
+        path, folder, by_engine=False, zone=found
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.mark.parametrize("write", [write_csv, write_gz, write_parquet])
+@pytest.mark.parametrize("columns", [COUNTS, EVENTS], ids=["counts", "events"])
+def test_engine_and_row_reader_count_every_log_of_text_alike(
+    write: Write, columns: Sequence[str], folder: Path
+) -> None:
+    @settings(max_examples=20, deadline=None)
+    @given(rows=logs(columns), zone=ZONES)
+    def check(rows: list[dict[str, str]], zone: str | None) -> None:
+        assert_counted_alike(write(folder / "log.csv", rows), folder, zone)
+
+    check()
+
+
+def typed_counts(rng: random.Random, num: int) -> pa.Table:
+    """Draw counts as typed files hold them: whole and broken numbers, dates, missing cells."""
+
+    def pick(*cells: Any) -> list[Any]:
+        return [rng.choice(cells) for _ in range(num)]
+
+    day = rng.choice(
+        [
+            pa.array(pick(date(2026, 1, 31), date(2026, 2, 1), None, date(1, 1, 1)), pa.date32()),
+            pa.array(pick("2026-01-31", None, "2026-1-31"), pa.large_string()),
+            pa.array(pick(*MOMENTS), pa.timestamp("us")),
+            pa.array(pick(*MOMENTS), pa.timestamp("ns", "America/New_York")),
+            pa.array(pick(*MOMENTS), pa.timestamp("ms", "UTC")),
+        ]
+    )
+    impressions = rng.choice(
+        [
+            pa.array(pick(12, 1000, None, -1, 10**15, 10**15 + 1), pa.int64()),
+            pa.array(pick(12, 200, 0), pa.uint8()),
+            pa.array(pick(12.0, 1000.0, None, 12.5, float("nan"), float("inf"), 1e15, -0.0)),
+            pa.array(pick("12", "1,000", None, "x")),
+        ]
+    )
+    clicks = rng.choice(
+        [pa.array(pick(0, 1, None, 13), pa.int32()), pa.array(pick(0.0, 1.0, 0.5, -0.0))]
+    )
+    return pa.table(
+        {
+            "item_id": pa.array(pick("i1", "i2", " i1", None)),
+            "creative_id": pa.array(pick("a", "b", "ghost")),
+            "impressions": impressions,
+            "clicks": clicks,
+            "day": day,
+            "position": rng.choice(
+                [pa.array(pick(1, 2, None), pa.int8()), pa.array(pick(1.0, 0.0, -0.0, None))]
+            ),
+            "device": pa.array(pick(True, False, None)),
+        }
+    )
+
+
+def typed_events(rng: random.Random, num: int) -> pa.Table:
+    """Draw events as typed files hold them."""
+
+    def pick(*cells: Any) -> list[Any]:
+        return [rng.choice(cells) for _ in range(num)]
+
+    clicked = rng.choice(
+        [
+            pa.array(pick(True, False, None)),
+            pa.array(pick(0, 1, None, 2), pa.int8()),
+            pa.array(pick(0.0, 1.0)),
+            pa.array(pick("yes", "0", None, "maybe")),
+        ]
+    )
+    unit = rng.choice(["s", "ms", "us", "ns"])
+    zone = rng.choice([None, "UTC", "Asia/Kolkata"])
+    return pa.table(
+        {
+            "ts": pa.array(pick(*MOMENTS), pa.timestamp(unit, zone)),
+            "item_id": pa.array(pick(7, 7, 8, None), pa.int64()),
+            "creative_id": pa.array(pick(7, 7, 9), pa.int16()),
+            "clicked": clicked,
+            "position": pa.array(pick(1, 2, None), pa.int64()),
+        }
+    )
+
+
+MOMENTS = (
+    datetime(2026, 1, 31, 23, 30),
+    datetime(2026, 3, 29, 2, 30),  # the hour that Berlin leaves out
+    datetime(2026, 10, 25, 2, 30),  # and the one that it has twice
+    datetime(2026, 2, 1, 4, 59, 59, 999000),
+    datetime(1950, 6, 1, 0, 30),
+    None,
+)
+
+
+@pytest.mark.parametrize("typed", [typed_counts, typed_events], ids=["counts", "events"])
+def test_engine_and_row_reader_count_every_typed_log_alike(
+    typed: Callable[[random.Random, int], pa.Table], folder: Path
+) -> None:
+    @settings(max_examples=30, deadline=None)
+    @given(rng=st.randoms(use_true_random=False), num=st.integers(1, 60), zone=ZONES)
+    def check(rng: random.Random, num: int, zone: str | None) -> None:
+        path = folder / "typed.parquet"
+        pq.write_table(typed(rng, num), path)
+        assert_counted_alike(path, folder, zone)
+
+    check()
+
+
+def test_a_large_log_is_added_up_by_the_engine_without_being_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    open_in_engine = engine.LogEngine.open
+
+    def note(self: engine.LogEngine, log: Log, *args: Any) -> engine.EngineLog | None:
+        seen.append(log.name)
+        return open_in_engine(self, log, *args)
+
+    monkeypatch.setattr(engine.LogEngine, "open", note)
+    line = "2026-01-31T10:00:00.000000Z;i1;a;1\n"
+    path = tmp_path / "events.csv"
+    path.write_text("ts;item_id;creative_id;clicked\n" + line * (ENGINE_FROM_BYTES // len(line)))
+    with ExposureTally(zone=None, creative_ids=KNOWN, memory="100MB", folder=tmp_path) as tally:
+        for name in (write_csv(tmp_path / "small.csv", [dict.fromkeys(EVENTS, "")]), path):
+            tally.add(open_log(str(name), {}, tmp_path), ())
+        (found,) = tally.merge(replace=False)
+    assert seen == [str(path)]
+    assert (found.period, found.impressions, found.clicks) == ("2026-01-31", *(114_285,) * 2)
