@@ -52,6 +52,10 @@ def build(
     omega: Annotated[
         float | None, typer.Option(help="Noise: floor, with --phi; fitted when not given.")
     ] = None,
+    kappa: Annotated[
+        float | None,
+        typer.Option(help="Noise: weight of strata that disagree, with --phi; else 1 beside it."),
+    ] = None,
     tau: Annotated[
         float | None, typer.Option(help="Spread within all items; fitted when not given.")
     ] = None,
@@ -66,6 +70,9 @@ def build(
 
     if (phi is None) != (omega is None):
         raise typer.BadParameter("give --phi and --omega together, or neither to fit both")
+    if phi is None and kappa is not None:
+        raise typer.BadParameter("--kappa goes with --phi and --omega")
+    given = {"phi": phi, "omega": omega} | ({} if kappa is None else {"kappa": kappa})
     settings = _settings(
         min_impressions=min_impressions,
         min_gap=min_gap,
@@ -77,7 +84,7 @@ def build(
         include_flagged_groups=include_flagged_groups,
         min_group_p=min_group_p,
         expected_shares=read_expected_shares(expected_shares) if expected_shares else None,
-        noise=None if phi is None else {"phi": phi, "omega": omega},
+        noise=None if phi is None else given,
         tau=tau,
         seed=seed,
         without_logs=without_logs,
@@ -90,9 +97,9 @@ def build(
     wrong, noise, spread = summary["expected_wrong"], summary["noise"], summary["tau"]
     by_category = [fit["tau"] for fit in summary["tau_by_category"].values()]
     constants = (
-        f"noise: phi {noise['phi']:.2f}, omega {noise['omega']:.2f}, from "
-        f"{noise['num_pairs']:,} A/A pairs; spread within items: tau {spread['tau']:.2f}, from "
-        f"{spread['num_pairs']:,} pairs"
+        f"noise: phi {noise['phi']:.2f}, omega {noise['omega']:.2f}, kappa {noise['kappa']:.2f}, "
+        f"from {noise['num_pairs']:,} A/A pairs; spread within items: tau {spread['tau']:.2f}, "
+        f"from {spread['num_pairs']:,} pairs"
     )
     if by_category:
         constants += (

@@ -27,7 +27,8 @@ from creativepair.evidence import (
     compute_sample_ratio_p,
     estimate,
 )
-from creativepair.noise import fit_noise, fit_tau
+from creativepair.noise import fit_noise, fit_shape, fit_tau
+from creativepair.shrinkage import NORMAL_SHAPE, SHAPE_SCALES, Shape
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data/upworthy/packages.csv.gz"
 KINDS = ("headline", "picture", "A/A")
@@ -183,8 +184,37 @@ def describe_spread(found: Mapping[str, Pairs]) -> list[tuple[str, str]]:
     for kind in KINDS[:2]:
         estimates = found[kind].estimate(noise)
         fit = fit_tau(estimates.log_ratio, estimates.variance, found[kind].test)
-        lines.append((f"tau, {kind} pairs (95 % interval)", _with_interval(fit.tau, fit.interval)))
+        lines += [
+            (f"tau, {kind} pairs (95 % interval)", _with_interval(fit.tau, fit.interval)),
+            (
+                "… log-likelihood that a shape beyond one normal gains on the other half",
+                f"{_gain_by_shape(estimates, found[kind].test):+.1f}",
+            ),
+        ]
     return lines
+
+
+def _gain_by_shape(estimates: Estimates, test: Ints) -> float:
+    """Fit spread and shape on half of the tests and hold the shape against one normal on the other.
+
+    Pairs of one test are not independent, so this is a score and not a test.
+    """
+    names = np.unique(test)
+    in_half = np.isin(test, np.random.default_rng(0).permutation(names)[: len(names) // 2])
+    known = ~np.isnan(estimates.log_ratio)
+    fitted_on = in_half & known
+    log_ratio, variance = estimates.log_ratio[fitted_on], estimates.variance[fitted_on]
+    item = test[fitted_on]
+    tau = fit_tau(log_ratio, variance, item).tau
+    shape = fit_shape(log_ratio, variance, np.full(len(item), tau), item)
+    held = ~in_half & known
+
+    def score(shape: Shape) -> float:
+        total = (np.array(SHAPE_SCALES)[:, None] * tau) ** 2 + estimates.variance[held]
+        density = np.exp(-(estimates.log_ratio[held] ** 2) / (2 * total)) / np.sqrt(total)
+        return float(np.log(np.array(shape) @ density).sum())
+
+    return score(shape) - score(NORMAL_SHAPE)
 
 
 def _in_problem_period(packages: Sequence[Package]) -> bool:

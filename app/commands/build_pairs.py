@@ -17,6 +17,7 @@ from creativepair.groups import ExpectedShare
 from creativepair.ingestion.files import read_table
 from creativepair.pairing import PairBuild, PairSettings, build_pairs
 from creativepair.records import Creative
+from creativepair.shrinkage import SHAPE_SCALES
 from creativepair.store import catalogue, pairs
 from creativepair.thumbnails import ThumbnailCache, thumbnail_of_derivative
 
@@ -117,12 +118,15 @@ def summarise(build: PairBuild) -> dict[str, Any]:
         "noise": {
             "phi": build.noise.noise.phi,
             "omega": build.noise.noise.omega,
+            "kappa": build.noise.noise.kappa,
             "num_pairs": build.noise.num_pairs,
             "phi_interval": build.noise.phi_interval,
             "omega_interval": build.noise.omega_interval,
+            "kappa_interval": build.noise.kappa_interval,
         },
         "tau": asdict(build.tau),
         "tau_by_category": {name: asdict(fit) for name, fit in build.tau_by_category.items()},
+        "tau_shape": dict(zip(map(str, SHAPE_SCALES), build.tau_shape, strict=True)),
         "expected_wrong": build.expected_wrong,
         "funnel": dict(build.funnel),
     }

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as checked_dataclass
-from scipy.special import chdtrc, ndtr
+from scipy.special import chdtrc
 
 from creativepair.errors import InputError
 from creativepair.records import Exposure
+from creativepair.shrinkage import NORMAL_SHAPE, Shape, update
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -38,19 +39,26 @@ UNDECLARED = -1  # no experiment, or several in one stratum
 
 @checked_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class NoiseModel:
-    """What spread remains where nothing differs: total variance = phi² v + omega².
+    """What spread remains where nothing differs: total variance = phi² v + omega² + kappa² u.
 
     Attributes:
         phi: factor on the standard deviation that the counts alone give.
         omega: standard deviation of a log CTR ratio that no number of clicks removes.
+        kappa: factor on the standard deviation by which a pair's strata disagree beyond their
+            counts. 1 takes it at its word: a ratio made by one day of a click bot is then no
+            news. 0 does not look at it.
     """
 
     phi: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     omega: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    kappa: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
 
-    def widen(self, variance: Floats) -> Floats:
-        """Return the total variance for the variance v of the counts; any shape."""
-        return self.phi**2 * variance + self.omega**2
+    def widen(self, variance: Floats, excess: Floats | float = 0.0) -> Floats:
+        """Return the total variance for the variance v of the counts and the excess u; any shape.
+
+        Without strata that could disagree, u is 0.
+        """
+        return self.phi**2 * variance + self.omega**2 + self.kappa**2 * excess
 
 
 # From the A/A pairs of the Upworthy Research Archive (Matias et al. 2021), outside the weeks in
@@ -59,7 +67,8 @@ class NoiseModel:
 #   omega² = (1.48² − 1.17²) / (64 − 8.2) = 0.0147    omega = 0.12
 #   phi²   = 1.17² − 0.0147 · 8.2         = 1.248     phi   = 1.12
 # A likelihood fit to all of its 6,859 pairs with clicks gives 1.17 and 0.11.
-DEFAULT_NOISE = NoiseModel(phi=1.12, omega=0.12)
+# The archive has no strata, so kappa is not from there: disagreement is taken at its word.
+DEFAULT_NOISE = NoiseModel(phi=1.12, omega=0.12, kappa=1.0)
 
 # Standard deviation of true log CTR ratios between creatives of one item: 0.23 to 0.34 within the
 # tests of the same archive. The spread between products (1.04 there) would shrink nothing.
@@ -120,6 +129,8 @@ class Estimates:
         shared_share: share of the pair's impressions in shared strata, 0 to 1.
         log_ratio: Mantel–Haenszel log CTR ratio of A to B.
         count_variance: its variance from the counts alone.
+        excess_variance: by how much the variance seen between strata is over it; 0 or more, 0 with
+            one shared stratum.
         variance: its total variance, noise included.
         z: log_ratio over its total standard deviation.
         posterior_mean, posterior_sd: of the true log ratio, after shrinkage.
@@ -133,6 +144,7 @@ class Estimates:
     shared_share: Floats
     log_ratio: Floats
     count_variance: Floats
+    excess_variance: Floats
     variance: Floats
     z: Floats
     posterior_mean: Floats
@@ -219,9 +231,6 @@ def estimate(
 ) -> Estimates:
     """Estimate the log CTR ratio of each pair, with noise and shrinkage.
 
-    With θ̂ the log ratio and V its total variance, the prior θ ~ N(0, tau²) gives the posterior
-    mean θ̂ tau² / (tau² + V) and variance V tau² / (tau² + V).
-
     Args:
         counts: by pair and stratum.
         impressions: all impressions of both creatives of a pair, shared or not, [num_pairs].
@@ -231,20 +240,29 @@ def estimate(
     counts = _keep_shared(counts)
     num_pairs = len(impressions)
     shared = _sum_by(counts.pair_index, counts.n_a + counts.n_b, num_pairs)
-    log_ratio, count_variance = _estimate_log_ratio(_fill_empty_sides(counts, shared), num_pairs)
-    return _finish(_divide(shared, impressions), log_ratio, count_variance, noise, tau)
+    estimated = _estimate_log_ratio(_fill_empty_sides(counts, shared), num_pairs)
+    return _finish(_divide(shared, impressions), *estimated, noise, tau)
 
 
-def with_constants(estimates: Estimates, noise: NoiseModel, tau: Floats) -> Estimates:
+def with_constants(
+    estimates: Estimates, noise: NoiseModel, tau: Floats, shape: Shape = NORMAL_SHAPE
+) -> Estimates:
     """Return the estimates under other constants; the log ratios and their counts stay.
 
     Args:
         estimates: under any constants.
         noise: what the counts alone leave out.
-        tau: standard deviation of true log ratios in the item of each pair, [num_pairs].
+        tau: spread of true log ratios in the item of each pair, [num_pairs].
+        shape: share of each of `SHAPE_SCALES`; with the normal one, tau is a standard deviation.
     """
     return _finish(
-        estimates.shared_share, estimates.log_ratio, estimates.count_variance, noise, tau
+        estimates.shared_share,
+        estimates.log_ratio,
+        estimates.count_variance,
+        estimates.excess_variance,
+        noise,
+        tau,
+        shape,
     )
 
 
@@ -300,23 +318,25 @@ def _finish(
     shared_share: Floats,
     log_ratio: Floats,
     count_variance: Floats,
+    excess_variance: Floats,
     noise: NoiseModel,
     tau: float | Floats,
+    shape: Shape = NORMAL_SHAPE,
 ) -> Estimates:
-    variance = noise.widen(count_variance)
+    variance = noise.widen(count_variance, excess_variance)
     sd = np.sqrt(variance)
     size = np.abs(log_ratio)
-    weight = tau**2 / (tau**2 + variance)
-    mean, mean_sd = weight * log_ratio, np.sqrt(weight * variance)
+    mean, mean_sd, prob_a = update(log_ratio, variance, tau, shape)
     return Estimates(
         shared_share=shared_share,
         log_ratio=log_ratio,
         count_variance=count_variance,
+        excess_variance=excess_variance,
         variance=variance,
         z=log_ratio / sd,
         posterior_mean=mean,
         posterior_sd=mean_sd,
-        prob_a=ndtr(mean / mean_sd),
+        prob_a=prob_a,
         rel_gap=_gap(size),
         gap_low=_gap(size - INTERVAL_Z * sd),
         gap_high=_gap(size + INTERVAL_Z * sd),
@@ -403,19 +423,25 @@ def _fill_empty_sides(counts: SharedCounts, shared: Floats) -> SharedCounts:
     )
 
 
-def _estimate_log_ratio(counts: SharedCounts, num_pairs: int) -> tuple[Floats, Floats]:
-    """Return the Mantel–Haenszel log risk ratio of A to B and its variance, NaN where undefined.
+def _estimate_log_ratio(counts: SharedCounts, num_pairs: int) -> tuple[Floats, Floats, Floats]:
+    """Return the Mantel–Haenszel log risk ratio of A to B, its variance v and the excess u.
 
-    With N = n_a + n_b in a stratum:
+    With N = n_a + n_b in each of m strata; all is NaN where undefined:
         R = Σ c_a n_b / N    S = Σ c_b n_a / N    log ratio = log(R / S)
         v = Σ [n_a n_b (c_a + c_b) − c_a c_b N] / N²  /  (R S)
+        u = max(0, m / (m − 1) · Σ (R_s / R − S_s / S)² − v)
+
+    v is true where clicks are binomial and strata share one ratio. The sum in u is the sandwich
+    variance, with strata as clusters, which holds where they do not; its expectation is v where
+    they do. With few strata it is too noisy to stand alone.
 
     Source: Greenland and Robins 1985, "Estimation of a common effect parameter from sparse
-    follow-up data", the variance for the risk ratio.
+    follow-up data", the variance for the risk ratio; Liang and Zeger 1986 for the sandwich.
     """
     total = counts.n_a + counts.n_b
-    r = _sum_by(counts.pair_index, counts.c_a * counts.n_b / total, num_pairs)
-    s = _sum_by(counts.pair_index, counts.c_b * counts.n_a / total, num_pairs)
+    of_a, of_b = counts.c_a * counts.n_b / total, counts.c_b * counts.n_a / total
+    r = _sum_by(counts.pair_index, of_a, num_pairs)
+    s = _sum_by(counts.pair_index, of_b, num_pairs)
     # The bracket of v, regrouped into terms that are never negative: as written above, it loses
     # all its digits where nearly every impression was clicked.
     bracket = counts.c_a * counts.n_a * (counts.n_b - counts.c_b) + counts.c_b * counts.n_b * (
@@ -423,11 +449,15 @@ def _estimate_log_ratio(counts: SharedCounts, num_pairs: int) -> tuple[Floats, F
     )
     p = _sum_by(counts.pair_index, bracket / total**2, num_pairs)
     usable = (r > 0) & (s > 0) & (p > 0)
-    log_ratio = np.full(num_pairs, np.nan)
-    variance = np.full(num_pairs, np.nan)
-    log_ratio[usable] = np.log(r[usable]) - np.log(s[usable])
-    variance[usable] = p[usable] / r[usable] / s[usable]
-    return log_ratio, variance
+    r, s, p = (np.where(usable, sums, np.nan) for sums in (r, s, p))
+    variance = p / r / s
+    residual = of_a / r[counts.pair_index] - of_b / s[counts.pair_index]
+    num_strata = np.bincount(counts.pair_index, minlength=num_pairs)
+    between = _sum_by(counts.pair_index, residual**2, num_pairs)
+    between *= num_strata / np.maximum(num_strata - 1, 1)
+    # With one stratum the residual is 0 but for rounding.
+    excess = np.where(num_strata > 1, np.maximum(between - variance, 0), 0 * variance)
+    return np.log(r) - np.log(s), variance, excess
 
 
 def _sum_by(index: Ints, values: Floats, size: int) -> Floats:

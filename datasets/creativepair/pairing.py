@@ -52,6 +52,7 @@ from creativepair.records import (
     identity_rank,
     pair_id_of,
 )
+from creativepair.shrinkage import Shape
 
 RgbDifference = Callable[[Creative, Creative], float]
 
@@ -153,6 +154,7 @@ class PairBuild:
         num_aa_pairs: how many A/A pairs it was measured on.
         noise, tau: the constants of the evidence, fitted or given.
         tau_by_category: that of items with a category; none where tau was given.
+        tau_shape: share of each of `SHAPE_SCALES`, multiples of tau; all at 1 where tau was given.
         expected_wrong: mean false sign rate of the candidates; None without any evidence.
     """
 
@@ -166,6 +168,7 @@ class PairBuild:
     noise: NoiseFit
     tau: TauFit
     tau_by_category: dict[str, TauFit]
+    tau_shape: Shape
     expected_wrong: float | None
 
     @property
@@ -220,7 +223,7 @@ def build_pairs(
     left_out = in_flagged & (not settings.include_flagged_groups)
     aa = identical & ~left_out
     names, category = _number_categories(pool, category_of)
-    noise, tau, by_category = fit_constants(
+    fitted = fit_constants(
         estimates,
         _number_items(pool)[pairs.a],
         category[pairs.a],
@@ -229,11 +232,9 @@ def build_pairs(
         noise=settings.noise,
         tau=settings.tau,
     )
-    # The last place is that of NO_CATEGORY.
-    taus = np.full(len(names) + 1, tau.tau)
-    for number, fit in by_category.items():
-        taus[number] = fit.tau
-    estimates = with_constants(estimates, noise.noise, taus[category[pairs.a]])
+    estimates = with_constants(
+        estimates, fitted.noise.noise, fitted.tau_of_pair, shape=fitted.shape
+    )
     tests: dict[Reason, Flags] = {
         Reason.IDENTICAL: identical,
         Reason.TOO_ALIKE: _find_too_alike(pool, pairs, identical, settings, rgb_difference),
@@ -253,9 +254,10 @@ def build_pairs(
         num_groups=sum(len(members) > 1 for members in log.groups.values()),
         noise_scale=scale,
         num_aa_pairs=num_aa_pairs,
-        noise=noise,
-        tau=tau,
-        tau_by_category={names[number]: fit for number, fit in by_category.items()},
+        noise=fitted.noise,
+        tau=fitted.tau,
+        tau_by_category={names[at]: fit for at, fit in fitted.tau_by_category.items()},
+        tau_shape=fitted.shape,
         expected_wrong=_expect_wrong(estimates.prob_a, reasons),
     )
 

@@ -125,6 +125,7 @@ def test_the_list_of_commands_is_whole() -> None:
         ["pairs", "build", "--tau", "0"],
         ["pairs", "build", "--phi", "1.2"],
         ["pairs", "build", "--omega", "0.1"],
+        ["pairs", "build", "--kappa", "0.5"],
         ["pairs", "build", "--phi", "0", "--omega", "0.1"],
         ["ingest", "--items", "x.csv", "--map", "item_id"],
     ],
@@ -330,6 +331,7 @@ def test_every_setting_of_a_build_can_be_given_and_is_stored_with_it(
         "min_group_p": 0.01,
         "phi": 1.2,
         "omega": 0.1,
+        "kappa": 0.5,
         "tau": 0.25,
         "seed": 4,
         "without_logs": True,
@@ -345,7 +347,7 @@ def test_every_setting_of_a_build_can_be_given_and_is_stored_with_it(
     with studio.store.read() as connection:
         stored = pairs.list_evidence_builds(connection)[-1]["settings"]
     studio.store.close()
-    noise = {"phi": given.pop("phi"), "omega": given.pop("omega")}
+    noise = {name: given.pop(name) for name in ("phi", "omega", "kappa")}
     assert stored == given | {"noise": noise, "expected_shares": []}
 
 

@@ -53,6 +53,44 @@ def test_two_strata_are_weighted_by_mantel_and_haenszel() -> None:
     assert found.count_variance[0] == pytest.approx((6.5 + 2.6875) / (12.5 * 8.75))
 
 
+def test_what_strata_disagree_beyond_their_counts_is_their_excess() -> None:
+    found = estimate_one((100, 20, 100, 10), (300, 10, 100, 5))
+    # R = 10 + 2.5 and S = 5 + 3.75: the shares of a stratum differ by 0.8 − 0.5714 = 0.2286, so
+    # 2 / (2 − 1) · 2 · 0.2286² = 0.2090 against a variance of 9.1875 / 109.375 = 0.0840.
+    assert found.excess_variance[0] == pytest.approx(0.2090 - 0.0840, abs=1e-4)
+    # One stratum, or two that agree, show nothing.
+    assert estimate_one((1000, 30, 1000, 20)).excess_variance[0] == 0
+    assert estimate_one((1000, 30, 1000, 20), (500, 30, 500, 20)).excess_variance[0] == 0
+
+
+def test_a_burst_of_clicks_on_one_day_is_no_sure_winner() -> None:
+    days = [(2000, 40, 2000, 40)] * 4
+    burst = estimate_one(*days, (2120, 160, 2000, 40), tau=0.5)
+    at_its_word = NoiseModel(phi=1.0, omega=0.0, kappa=0.0)
+    unnoticed = estimate_one(*days, (2120, 160, 2000, 40), tau=0.5, noise=at_its_word)
+    assert burst.rel_gap[0] == unnoticed.rel_gap[0] > 0.5
+    assert unnoticed.prob_a[0] > 0.999
+    assert burst.prob_a[0] < 0.95
+    # As many clicks, spread over the days, are one.
+    spread = estimate_one(*[(2024, 64, 2000, 40)] * 5, tau=0.5)
+    assert spread.prob_a[0] > 0.999
+
+
+def test_between_strata_of_one_ratio_the_variance_is_that_of_the_counts() -> None:
+    rng = np.random.default_rng(5)
+    runs, num_strata = 4000, 40
+    n = rng.integers(500, 4000, (2, num_strata * runs)).astype(np.float64)
+    ctr = np.tile(rng.uniform(0.01, 0.06, num_strata), runs)
+    clicks_a, clicks_b = (rng.binomial(n[side].astype(int), ctr) for side in (0, 1))
+    pair = np.repeat(np.arange(runs), num_strata)
+    counts = SharedCounts(pair, n[0], clicks_a.astype(float), n[1], clicks_b.astype(float))
+    found = estimate(counts, np.full(runs, n.sum() / runs))
+    # With 39 degrees of freedom, max(0, χ²/39 − 1) is on average 1/√π · 1/√39 = 0.09.
+    ratio = found.excess_variance / found.count_variance
+    assert 0.07 < ratio.mean() < 0.11
+    assert 0.4 < (ratio > 0).mean() < 0.55
+
+
 def test_the_textbook_trial_gives_its_published_risk_ratio() -> None:
     # University Group Diabetes Program, deaths by age group, tolbutamide against placebo; the
     # common risk ratio in Rothman's textbooks is 1.33.
@@ -234,6 +272,8 @@ def test_the_sample_ratio_check_rarely_flags_even_traffic() -> None:
 def test_a_noise_model_that_is_no_spread_is_refused(phi: float, omega: float) -> None:
     with pytest.raises(ValidationError):
         NoiseModel(phi=phi, omega=omega)
+    with pytest.raises(ValidationError):
+        NoiseModel(phi=1.0, omega=0.0, kappa=-0.1)
 
 
 def _draw_clicks(rng: np.random.Generator, n: int, p: Floats, phi: float) -> Floats:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
-from creativepair.noise import ENOUGH_PAIRS, NO_CATEGORY, fit_noise, fit_tau, fit_tau_by_category
+from creativepair.noise import (
+    ENOUGH_PAIRS,
+    NO_CATEGORY,
+    fit_noise,
+    fit_shape,
+    fit_tau,
+    fit_tau_by_category,
+)
+from creativepair.shrinkage import NORMAL_SHAPE
 
 PLANTED = [NoiseModel(1.17, 0.11), NoiseModel(1.0, 0.0), NoiseModel(2.0, 0.3), NoiseModel(0.9, 0.5)]
 
@@ -27,6 +35,28 @@ def test_planted_noise_comes_back(planted: NoiseModel) -> None:
     assert found.noise.phi == pytest.approx(planted.phi, abs=0.04)
     assert found.noise.omega == pytest.approx(planted.omega, abs=0.03)
     assert found.num_pairs == 20_000
+
+
+@pytest.mark.parametrize("kappa", [0.0, 0.5, 1.2])
+def test_the_weight_of_strata_that_disagree_comes_back(kappa: float) -> None:
+    rng = np.random.default_rng(11)
+    v = draw_variances(rng, 20_000)
+    u = np.where(rng.random(20_000) < 0.3, v * rng.exponential(3, 20_000), 0)
+    planted = NoiseModel(1.2, 0.1, kappa)
+    log_ratio = rng.normal(0, np.sqrt(planted.widen(v, u)))
+    found = fit_noise(log_ratio, v, np.arange(20_000), excess_variance=u)
+    assert found.noise.phi == pytest.approx(1.2, abs=0.04)
+    assert found.noise.omega == pytest.approx(0.1, abs=0.03)
+    assert found.noise.kappa == pytest.approx(kappa, abs=0.1 if kappa == 0 else 0.04)
+    assert found.kappa_interval is not None
+    assert found.kappa_interval[0] <= kappa <= found.kappa_interval[1]
+
+
+def test_where_no_strata_disagree_their_weight_is_the_default() -> None:
+    log_ratio, v = draw_aa_pairs(NoiseModel(1.2, 0.1), 500, seed=1)
+    found = fit_noise(log_ratio, v, np.arange(500), excess_variance=np.zeros(500))
+    assert found.noise.kappa == DEFAULT_NOISE.kappa
+    assert found.kappa_interval is None
 
 
 def test_intervals_hold_the_planted_noise_in_93_to_97_of_100_runs() -> None:
@@ -172,3 +202,41 @@ def test_only_categories_with_an_estimate_are_fitted() -> None:
     ]
     nothing = np.array([], dtype=int)
     assert not fit_tau_by_category(nothing * 1.0, nothing * 1.0, nothing, nothing, default=0.3)
+
+
+def test_the_share_of_near_equal_ads_comes_back() -> None:
+    rng = np.random.default_rng(13)
+    tau = 0.4
+    scale = rng.choice([1 / 8, 2.0], 20_000, p=[0.8, 0.2])
+    v = draw_variances(rng, 20_000)
+    log_ratio = rng.normal(0, np.sqrt((scale * tau) ** 2 + v))
+    shape = fit_shape(log_ratio, v, np.full(20_000, tau), np.arange(20_000))
+    assert sum(shape) == pytest.approx(1)
+    # Neighbours of a scale stand in for it: at these counts 0.02 and 0.05 look alike.
+    assert sum(shape[:3]) == pytest.approx(0.8, abs=0.03)
+    assert sum(shape[5:]) == pytest.approx(0.2, abs=0.03)
+
+
+def test_one_normal_comes_back_as_one() -> None:
+    rng = np.random.default_rng(17)
+    v = draw_variances(rng, 20_000)
+    log_ratio = rng.normal(0, np.sqrt(0.3**2 + v))
+    shape = fit_shape(log_ratio, v, np.full(20_000, 0.3), np.arange(20_000))
+    assert shape[4] > 0.85
+    assert sum(shape[3:5]) > 0.95
+
+
+def test_with_few_pairs_the_shape_leans_on_one_normal() -> None:
+    log_ratio, v = np.zeros(20), np.full(20, 0.01)
+    shape = fit_shape(log_ratio, v, np.full(20, 0.3), np.arange(20))  # 20 of 100 free differences
+    assert shape[4] >= 0.8
+    missing = np.array([np.nan])
+    assert fit_shape(missing, missing, np.array([0.3]), np.array([0])) == NORMAL_SHAPE
+
+
+def test_a_large_build_tells_its_shape_from_a_part_whatever_the_numbers_of_its_items() -> None:
+    rng = np.random.default_rng(19)
+    v = draw_variances(rng, 240_000)
+    log_ratio = rng.normal(0, np.sqrt((rng.choice([0.05, 0.8], 240_000) ** 2) + v))
+    shape = fit_shape(log_ratio, v, np.full(240_000, 0.4), np.arange(240_000) // 6 * 6 + 1)
+    assert sum(shape[:3]) == pytest.approx(0.5, abs=0.03)

@@ -33,6 +33,7 @@ from creativepair.records import (
     order_identities,
     pair_id_of,
 )
+from creativepair.shrinkage import SHAPE_SCALES, update
 
 GOOD = (20_000, 600)  # impressions, clicks: 3 %
 POOR = (20_000, 200)  # 1 %
@@ -796,13 +797,41 @@ def test_each_pair_is_shrunken_by_the_planted_spread_of_its_category() -> None:
     assert found.tau_by_category["calm"].tau == pytest.approx(0.1, abs=0.03)
     assert found.tau_by_category["wild"].tau == pytest.approx(0.7, abs=0.03)
     assert 0.3 < found.tau.tau < 0.6
+    assert found.tau_shape[SHAPE_SCALES.index(1)] > 0.7  # each category is one normal
     item_of = {pair.pair_id: pair.item_id for pair in found.pairs}
-    for row in found.evidence:
-        fit = found.tau_by_category.get(category_of[item_of[row.pair_id]] or "", found.tau)
-        if row.rel_gap and row.shrunken_gap and row.variance:
-            # posterior mean = log ratio · tau² / (tau² + V)
-            weight = math.log1p(row.shrunken_gap) / math.log1p(row.rel_gap)
-            assert math.sqrt(weight * row.variance / (1 - weight)) == pytest.approx(fit.tau)
+    taus = np.array(
+        [
+            found.tau_by_category.get(category_of[item_of[row.pair_id]] or "", found.tau).tau
+            for row in found.evidence
+        ]
+    )
+    log_ratio, variance, prob_a = np.array(
+        [(row.log_ratio, row.variance, row.prob_a) for row in found.evidence], dtype=np.float64
+    ).T
+    assert prob_a == pytest.approx(
+        update(log_ratio, variance, taus, found.tau_shape)[2], nan_ok=True
+    )
+
+
+def test_a_category_of_nothing_but_copies_has_the_spread_of_all() -> None:
+    creatives = [make_creative("x"), make_creative("y"), make_creative("0", "j")]
+    creatives.append(make_creative("1", "j", aa_of="0"))
+    exposures = [
+        expose("x", GOOD),
+        expose("y", POOR),
+        expose("0", GOOD, "j"),
+        expose("1", POOR, "j"),
+    ]
+    found = build_pairs(
+        creatives,
+        exposures,
+        PairSettings(),
+        version=1,
+        rgb_difference=far_apart,
+        category_of={"i": "a", "j": "b"},
+    )
+    assert list(found.tau_by_category) == ["a"]
+    assert all(0.5 < max(row.prob_a or 0, 1 - (row.prob_a or 0)) < 1 for row in found.evidence)
 
 
 def test_a_given_spread_is_that_of_every_category() -> None:
