@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from app.reports.charts import Axis, Chart, Floats, list_log_ticks, list_round_ticks
 from creativepair.diagnostics import find_needed_impressions, plot_quantiles
 from creativepair.evidence import NoiseModel
+from creativepair.shrinkage import Shape
 
 Rows = NDArray[Any]
 COLUMNS = (
     ("pair_id", "U16"), ("impressions_a", "f8"), ("clicks_a", "f8"), ("impressions_b", "f8"),
-    ("clicks_b", "f8"), ("log_ratio", "f8"), ("variance", "f8"), ("rel_gap", "f8"),
+    ("clicks_b", "f8"), ("log_ratio", "f8"), ("count_variance", "f8"), ("rel_gap", "f8"),
     ("prob_a", "f8"), ("z", "f8"), ("status", "U9"), ("reject_reason", "U16"),
     ("randomised", "?"), ("in_flagged_group", "?"),
 )  # fmt: skip
@@ -52,14 +53,19 @@ class GapFigure:
 
 
 def draw_gaps(
-    rows: Rows, settings: Mapping[str, Any], noise: NoiseModel | None, tau: float | None
+    rows: Rows,
+    settings: Mapping[str, Any],
+    noise: NoiseModel | None,
+    tau: float | None,
+    shape: Shape,
 ) -> GapFigure | None:
     """Draw each pair's gap against its impressions, and where a pair must lie to be kept.
 
     Args:
         rows: evidence of pairs of different images, [num_pairs]; see `COLUMNS`.
         settings: thresholds of the build.
-        noise, tau: constants of the build; without them there is no line of equal confidence.
+        noise, tau, shape: constants of the build; without noise or tau there is no line of equal
+            confidence.
 
     Returns:
         None when no pair has an estimate.
@@ -77,8 +83,8 @@ def draw_gaps(
     least = math.log1p(settings["min_gap"])
     bounds: list[Floats] = []
     if noise is not None and tau is not None:
-        confidence = settings["min_confidence"]
-        bounds = [_find_least_gap(grid, y.high, ctr, noise, tau, confidence) for ctr in ctrs]
+        constants = (noise, tau, shape, settings["min_confidence"])
+        bounds = [_find_least_gap(grid, y.high, ctr, *constants) for ctr in ctrs]
     floor = np.maximum(least, bounds[1] if bounds else 0.0)
     chart.area(grid, np.broadcast_to(floor, grid.shape), np.full(len(grid), y.high), "region")
 
@@ -190,11 +196,12 @@ def _find_least_gap(
     ctr: float,
     noise: NoiseModel,
     tau: float,
+    shape: Shape,
     min_confidence: float,
 ) -> Floats:
     """Return the smallest log ratio that reaches a confidence at so many impressions each."""
     ratio = np.linspace(1e-3, top, 2_000)
-    needed = find_needed_impressions(ratio, ctr, noise, tau, min_confidence)
+    needed = find_needed_impressions(ratio, ctr, noise, tau, shape, min_confidence)
     usable = np.isfinite(needed)
     if not usable.any():
         return np.full(len(impressions), top)

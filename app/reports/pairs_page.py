@@ -18,13 +18,13 @@ from app.reports.figures import (
 from creativepair.diagnostics import (
     ClickClass,
     divide_by_clicks,
-    remove_noise,
     root_mean_square,
 )
 from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, INTERVAL_Z, NoiseModel
 from creativepair.noise import ENOUGH_PAIRS
 from creativepair.pairing import PairSettings
 from creativepair.records import NOT_CONSIDERED, Evidence, Item, Pair
+from creativepair.shrinkage import NORMAL_SHAPE, Shape
 
 _SHOWN_GROUPS = 20
 _SHOWN_CATEGORIES = 30
@@ -144,7 +144,7 @@ def render(report: PairsReport) -> str:
     }
     summary, settings, rows = report.summary, report.settings, report.rows
     defaults = PairSettings().model_dump(mode="json")
-    noise, tau = _read_constants(summary)
+    noise, tau, shape = _read_constants(summary)
     kept = rows[(rows["status"] == "candidate") & ~np.isnan(rows["prob_a"])]
     probabilities = np.maximum(kept["prob_a"], 1 - kept["prob_a"])
     return environment.get_template("pairs.html.j2").render(
@@ -162,7 +162,7 @@ def render(report: PairsReport) -> str:
         wrong=_say_wrong(summary),
         funnel=list_funnel(summary.get("funnel", {}), settings),
         most_dots=MOST_DOTS,
-        gaps=draw_gaps(rows[rows["reject_reason"] != "identical"], settings, noise, tau),
+        gaps=draw_gaps(rows[rows["reject_reason"] != "identical"], settings, noise, tau, shape),
         calibration=calibrate(rows, settings, noise),
         groups=sorted(summary.get("flagged_groups", ()), key=lambda g: g["p_value"]),
         shown_groups=_SHOWN_GROUPS,
@@ -215,13 +215,14 @@ def calibrate(
     rows: Rows, settings: Mapping[str, Any], noise: NoiseModel | None
 ) -> Calibration | None:
     """Look at the A/A pairs that the noise was measured on; None without any, or without noise."""
-    is_aa = (rows["reject_reason"] == "identical") & ~np.isnan(rows["log_ratio"])
+    # Builds made before it was kept have no variance of the counts.
+    is_aa = (rows["reject_reason"] == "identical") & ~np.isnan(rows["count_variance"])
     if not settings["include_flagged_groups"]:
         is_aa &= ~rows["in_flagged_group"]
     aa = rows[is_aa]
     if noise is None or not len(aa):
         return None
-    before = aa["log_ratio"] / np.sqrt(remove_noise(aa["variance"], noise))
+    before = aa["log_ratio"] / np.sqrt(aa["count_variance"])
     after = aa["z"]
     furthest = float(np.abs([before, after]).max())
     draws = len(aa) >= _ENOUGH_TO_DRAW
@@ -247,7 +248,10 @@ def list_constants(summary: Mapping[str, Any]) -> list[Constant]:
         for name, words, default in (
             ("phi", "factor on the spread that the counts alone give", DEFAULT_NOISE.phi),
             ("omega", "spread that no number of clicks removes", DEFAULT_NOISE.omega),
+            ("kappa", "factor on the spread by which strata disagree", DEFAULT_NOISE.kappa),
         ):
+            if name not in noise:
+                continue
             interval = noise.get(f"{name}_interval")
             constants.append(
                 Constant(name, words, noise[name], interval, noise["num_pairs"], default)
@@ -266,11 +270,14 @@ def _list_categories(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str,
     return sorted(fits, key=lambda entry: (-entry[1]["num_pairs"], entry[0]))[:_SHOWN_CATEGORIES]
 
 
-def _read_constants(summary: Mapping[str, Any]) -> tuple[NoiseModel | None, float | None]:
-    noise, tau = summary.get("noise"), summary.get("tau")
+def _read_constants(summary: Mapping[str, Any]) -> tuple[NoiseModel | None, float | None, Shape]:
+    noise, tau, shape = (summary.get(name) for name in ("noise", "tau", "tau_shape"))
     return (
-        NoiseModel(phi=noise["phi"], omega=noise["omega"]) if noise else None,
+        NoiseModel(**{n: noise[n] for n in ("phi", "omega", "kappa") if n in noise})
+        if noise
+        else None,
         tau["tau"] if tau else None,
+        tuple(shape.values()) if shape else NORMAL_SHAPE,
     )
 
 

@@ -11,11 +11,13 @@ import numpy as np
 from scipy.special import betaincinv, ndtri
 
 from creativepair.evidence import Floats, NoiseModel
+from creativepair.shrinkage import Shape, update
 
 _BAND_ENDS = (0.025, 0.975)
 # Thousands of points of a quantile plot fall on each other; its ends are what is looked at.
 _KEPT_AT_EACH_END = 200
 _KEPT_BETWEEN = 400
+_HALVINGS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,6 @@ class ClickClass:
     num_pairs: int
     rms_before: float
     rms_after: float
-
-
-def remove_noise(variance: Floats, noise: NoiseModel) -> Floats:
-    """Return the variance v of the counts, given the total phi² v + omega²; any shape."""
-    counts: Floats = (variance - noise.omega**2) / noise.phi**2
-    return counts
 
 
 def plot_quantiles(z: Floats) -> QuantilePlot:
@@ -109,30 +105,35 @@ def divide_by_clicks(
 
 
 def find_needed_impressions(
-    log_ratio: Floats, ctr: float, noise: NoiseModel, tau: float, min_confidence: float
+    log_ratio: Floats,
+    ctr: float,
+    noise: NoiseModel,
+    tau: float,
+    shape: Shape,
+    min_confidence: float,
 ) -> Floats:
     """Return how many impressions each creative needs for a gap to reach a confidence.
 
-    With V the total variance, P = Φ(θ̂ tau / √(V (tau² + V))), as `estimate` has it. So with q the
-    normal quantile of `min_confidence`, V may be the positive root of V² + tau² V = (θ̂ tau / q)²;
-    V gives the variance of the counts, and that of two creatives shown n times each in one stratum
-    is v = (1/ctr + 1/(ctr e^θ̂) − 2) / n.
+    P falls with the total variance V, so the largest V that is still confident is found by halving.
+    It gives the variance v of the counts, and that of two creatives shown n times each in one
+    stratum is v = (1/ctr + 1/(ctr e^θ̂) − 2) / n.
 
     Args:
         log_ratio: observed log CTR ratio θ̂ of the winner, over 0, [num_ratios].
         ctr: of the loser, in (0, 1).
-        noise, tau: constants of the build.
+        noise, tau, shape: constants of the build.
         min_confidence: 0.5 to under 1.
 
     Returns:
         Falling with the ratio; infinity where no number suffices, since noise of size omega stays;
         NaN where the winner would need a CTR over 1; [num_ratios].
     """
-    q = float(ndtri(min_confidence))
-    if q == 0:
-        return np.zeros_like(log_ratio)
-    allowed = (np.sqrt(tau**4 + (2 * log_ratio * tau / q) ** 2) - tau**2) / 2
-    v = remove_noise(allowed, noise)
+    low, high = np.full(len(log_ratio), -30.0), np.full(len(log_ratio), 30.0)  # log V
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        sure = update(log_ratio, np.exp(middle), tau, shape)[2] >= min_confidence
+        low, high = np.where(sure, middle, low), np.where(sure, high, middle)
+    v = (np.exp(low) - noise.omega**2) / noise.phi**2
     spread = 1 / ctr + np.exp(-log_ratio) / ctr - 2
     needed = np.full(len(log_ratio), math.inf)
     np.divide(spread, v, out=needed, where=v > 0)

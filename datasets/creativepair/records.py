@@ -189,6 +189,8 @@ class Evidence(Record):
         shared_share: share of the impressions in strata that both creatives share.
         log_ratio: Mantel–Haenszel log CTR ratio of A to B; None without shared strata.
         variance: its total variance (noise applied).
+        count_variance: the part of it that the counts alone give; None in builds before it was
+            kept.
         rel_gap: adjusted, unshrunken `ctr_hi / ctr_lo − 1`.
         gap_low, gap_high: 95 % interval of `exp(|log_ratio|) − 1`, signed towards the winner.
         shrunken_gap: `exp(|posterior mean|) − 1`.
@@ -206,6 +208,7 @@ class Evidence(Record):
     shared_share: Probability
     log_ratio: float | None
     variance: float | None
+    count_variance: float | None = None
     rel_gap: float | None
     gap_low: float | None
     gap_high: float | None

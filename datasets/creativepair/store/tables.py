@@ -154,6 +154,7 @@ evidence = Table(
     Column("shared_share", Float, nullable=False),
     Column("log_ratio", Float),
     Column("variance", Float),
+    Column("count_variance", Float),
     Column("rel_gap", Float),
     Column("gap_low", Float),
     Column("gap_high", Float),

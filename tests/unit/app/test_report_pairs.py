@@ -20,6 +20,7 @@ from creativepair.errors import InputError, StateError
 from creativepair.evidence import DEFAULT_NOISE
 from creativepair.pairing import PairSettings, Reason
 from creativepair.records import Creative, Exposure, Item, PairStatus
+from creativepair.shrinkage import NORMAL_SHAPE
 from creativepair.store import catalogue, create_store, pairs
 from creativepair.store.tables import evidence_builds
 from creativepair.workspace import Settings, create_workspace
@@ -264,7 +265,7 @@ def test_noise_that_was_given_is_not_called_measured(empty: Studio) -> None:
     fill(empty, 3)
     _, page = build_and_report(empty, noise=DEFAULT_NOISE)
     assert "The noise was given in the settings" in page.text
-    assert "noise phi 1.12, omega 0.12 (default: fitted)" in page.text
+    assert "noise phi 1.12, omega 0.12, kappa 1.0 (default: fitted)" in page.text
     assert "measured on 3 A/A pairs" not in page.text
 
 
@@ -429,12 +430,12 @@ def test_of_many_pairs_a_seeded_sample_of_each_kind_is_drawn() -> None:
     rows = make_rows(60_000, prob_a=0.99)
     rows["status"][:50], rows["reject_reason"][:50] = "candidate", "None"
     settings = PairSettings().model_dump()
-    drawn = draw_gaps(rows, settings, DEFAULT_NOISE, 0.3)
+    drawn = draw_gaps(rows, settings, DEFAULT_NOISE, 0.3, NORMAL_SHAPE)
     assert drawn is not None
     assert (drawn.shown, drawn.total) == (MOST_DOTS + 50, 60_000)
     assert drawn.svg.count("h0") == MOST_DOTS + 50
     assert len(drawn.svg) < 200_000
-    assert drawn == draw_gaps(rows, settings, DEFAULT_NOISE, 0.3)
+    assert drawn == draw_gaps(rows, settings, DEFAULT_NOISE, 0.3, NORMAL_SHAPE)
 
 
 def test_every_reason_is_put_into_words() -> None:

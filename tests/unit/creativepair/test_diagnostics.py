@@ -6,39 +6,39 @@ from creativepair.diagnostics import (
     divide_by_clicks,
     find_needed_impressions,
     plot_quantiles,
-    remove_noise,
     root_mean_square,
 )
-from creativepair.evidence import NoiseModel, SharedCounts, estimate
+from creativepair.evidence import NoiseModel, SharedCounts, estimate, with_constants
+from creativepair.shrinkage import NORMAL_SHAPE, Shape
 
 NOISE = NoiseModel(phi=1.2, omega=0.1)
 TAU = 0.3
 
 
-def test_the_variance_of_the_counts_comes_back_out_of_the_total() -> None:
-    v = np.array([1e-6, 0.01, 2.0])
-    assert remove_noise(NOISE.widen(v), NOISE) == pytest.approx(v)
-
-
+@pytest.mark.parametrize("shape", [NORMAL_SHAPE, (0.5, 0, 0, 0, 0.4, 0, 0.1)])
 @pytest.mark.parametrize(("confidence", "ctr"), [(0.95, 0.01), (0.8, 0.003), (0.99, 0.2)])
 def test_a_pair_with_just_the_needed_impressions_has_just_the_confidence(
-    confidence: float, ctr: float
+    confidence: float, ctr: float, shape: Shape
 ) -> None:
     ratio = np.log1p([0.6, 1.0, 3.0])
-    n = find_needed_impressions(ratio, ctr, NOISE, TAU, confidence)
+    n = find_needed_impressions(ratio, ctr, NOISE, TAU, shape, confidence)
     counts = SharedCounts(np.arange(3), n, n * ctr * np.exp(ratio), n, n * ctr)
-    assert estimate(counts, 2 * n, NOISE, TAU).prob_a == pytest.approx([confidence] * 3)
+    found = with_constants(estimate(counts, 2 * n, NOISE, TAU), NOISE, np.full(3, TAU), shape)
+    assert found.prob_a == pytest.approx([confidence] * 3)
 
 
 def test_the_needed_impressions_fall_with_the_gap_and_no_number_helps_the_smallest() -> None:
-    n = find_needed_impressions(np.log1p([0.02, 0.6, 1.0, 3.0, 300.0]), 0.01, NOISE, TAU, 0.95)
+    n = find_needed_impressions(
+        np.log1p([0.02, 0.6, 1.0, 3.0, 300.0]), 0.01, NOISE, TAU, NORMAL_SHAPE, 0.95
+    )
     assert n[0] == np.inf  # a gap of 2 % is within the noise that stays, omega = 0.1
     assert n[1] > n[2] > n[3]
     assert np.isnan(n[4])  # the winner would need a CTR of 301 %
 
 
 def test_a_coin_needs_no_impressions() -> None:
-    assert find_needed_impressions(np.array([0.1]), 0.01, NOISE, TAU, 0.5).tolist() == [0.0]
+    (n,) = find_needed_impressions(np.array([0.1]), 0.01, NOISE, TAU, NORMAL_SHAPE, 0.5)
+    assert n < 1e-9
 
 
 def test_values_at_normal_quantiles_lie_on_the_line_and_in_the_band() -> None:
