@@ -24,7 +24,7 @@ from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, INTERVAL_Z, NoiseM
 from creativepair.noise import ENOUGH_PAIRS
 from creativepair.pairing import PairSettings
 from creativepair.records import NOT_CONSIDERED, Evidence, Item, Pair
-from creativepair.shrinkage import NORMAL_SHAPE, Shape
+from creativepair.shrinkage import NORMAL_SHAPE, SHAPE_SCALES, Shape
 
 _SHOWN_GROUPS = 20
 _SHOWN_CATEGORIES = 30
@@ -167,6 +167,11 @@ def render(report: PairsReport) -> str:
         groups=sorted(summary.get("flagged_groups", ()), key=lambda g: g["p_value"]),
         shown_groups=_SHOWN_GROUPS,
         constants=list_constants(summary),
+        shape=[
+            (scale, share)
+            for scale, share in zip(SHAPE_SCALES, shape, strict=True)
+            if share >= 0.005
+        ],
         categories=_list_categories(summary),
         enough_pairs=ENOUGH_PAIRS,
         probabilities=draw_probabilities(probabilities, settings["min_confidence"]),
