@@ -282,7 +282,7 @@ def _read_constants(summary: Mapping[str, Any]) -> tuple[NoiseModel | None, floa
         if noise
         else None,
         tau["tau"] if tau else None,
-        tuple(shape.values()) if shape else NORMAL_SHAPE,
+        tuple(shape[str(scale)] for scale in SHAPE_SCALES) if shape else NORMAL_SHAPE,
     )
 
 

@@ -35,6 +35,8 @@ ENOUGH_PAIRS = 100
 
 NO_CATEGORY = -1
 
+# A category with fewer would be the default but for some percent: there may be one for each item.
+_FEWEST_DIFFERENCES = 10
 _MANY_PAIRS = 100_000
 _MOST_ROUNDS = 500
 _SHARE_TOLERANCE = 1e-5
@@ -162,7 +164,7 @@ def fit_tau(
 def fit_tau_by_category(
     log_ratio: Floats, variance: Floats, item: Ints, category: Ints, *, default: float
 ) -> dict[int, TauFit]:
-    """Fit tau in each category that has an estimate; see `fit_tau`.
+    """Fit tau in each category with some free differences; see `fit_tau`.
 
     Args:
         log_ratio, variance, item: as in `fit_tau`, [num_pairs].
@@ -177,7 +179,7 @@ def fit_tau_by_category(
             log_ratio[rows], variance[rows], item[rows], default=default
         )
         for rows in np.split(known, starts)
-        if len(rows)
+        if _weigh_pairs(item[rows]).sum() >= _FEWEST_DIFFERENCES
     }
 
 

@@ -194,12 +194,12 @@ def test_a_category_of_few_items_leans_on_the_spread_over_all_in_proportion() ->
     assert found**2 == pytest.approx(alone**2 / 4 + 0.2**2 * 3 / 4, rel=1e-3)
 
 
-def test_only_categories_with_an_estimate_are_fitted() -> None:
-    log_ratio, variance = np.array([0.1, np.nan, 0.2]), np.full(3, 0.01)
-    category = np.array([4, 5, NO_CATEGORY])
-    assert list(fit_tau_by_category(log_ratio, variance, np.arange(3), category, default=0.3)) == [
-        4
-    ]
+def test_only_categories_with_ten_free_differences_are_fitted() -> None:
+    category = np.repeat([4, 5, 6, NO_CATEGORY], 10)
+    log_ratio = np.where(np.arange(40) == 15, np.nan, 0.1)  # one of category 5 has no estimate
+    item = np.where(category == 6, 0, np.arange(40))  # ten pairs of one item: five creatives
+    found = fit_tau_by_category(log_ratio, np.full(40, 0.01), item, category, default=0.3)
+    assert list(found) == [4]
     nothing = np.array([], dtype=int)
     assert not fit_tau_by_category(nothing * 1.0, nothing * 1.0, nothing, nothing, default=0.3)
 
