@@ -18,6 +18,9 @@ HEAD = "0004"
 """The newest migration; a test holds it against the files."""
 
 _BUSY_TIMEOUT_MS = 10_000
+# The 2 MB that SQLite takes by itself do not hold the index of a million pairs: saving a build then
+# reads pages back again and again.
+_CACHE_KIB = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401
         "synchronous=FULL",
         "foreign_keys=ON",
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
+        f"cache_size=-{_CACHE_KIB}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
