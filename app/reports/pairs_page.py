@@ -115,7 +115,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A constant of the build beside its default; `interval` is None where it was not fitted."""
+    """A constant of the build beside its default; `interval` is None where it leans on that."""
 
     symbol: str
     words: str

@@ -51,7 +51,7 @@ class NoiseFit:
 
     Attributes:
         num_pairs: A/A pairs that it was fitted on; 0 where it was given.
-        phi_interval, omega_interval: None without pairs.
+        phi_interval, omega_interval: None where the fit leans on the default, which has none.
         kappa_interval: None also where no pair has strata that disagree.
     """
 
@@ -64,7 +64,11 @@ class NoiseFit:
 
 @dataclass(frozen=True, slots=True)
 class TauFit:
-    """Spread of true log CTR ratios within an item, with a 95 % interval."""
+    """Spread of true log CTR ratios within an item.
+
+    Attributes:
+        interval: of 95 %; None where the fit leans on a default.
+    """
 
     tau: float
     num_pairs: int
@@ -119,7 +123,7 @@ def fit_noise(
     fitted = _fit_squares(squares, slopes, default.kappa)
     share = min(1.0, len(squares) / ENOUGH_PAIRS)
     errors = _standard_errors(squares, slopes @ fitted**2, slopes, item)
-    (phi, *of_phi), (omega, *of_omega), (kappa, *of_kappa) = (
+    (phi, of_phi), (omega, of_omega), (kappa, of_kappa) = (
         _lean(sd, error, share, at_default)
         for sd, error, at_default in zip(
             fitted, errors, (default.phi, default.omega, default.kappa), strict=True
@@ -128,9 +132,9 @@ def fit_noise(
     return NoiseFit(
         NoiseModel(phi=phi, omega=omega, kappa=kappa),
         len(squares),
-        (of_phi[0], of_phi[1]),
-        (of_omega[0], of_omega[1]),
-        (of_kappa[0], of_kappa[1]) if u.any() else None,
+        of_phi,
+        of_omega,
+        of_kappa if u.any() else None,
     )
 
 
@@ -157,8 +161,8 @@ def fit_tau(
     share = min(1.0, float(weight.sum()) / ENOUGH_PAIRS)
     slopes = np.ones((len(squares), 1))
     (error,) = _standard_errors(squares, variance + tau**2, slopes, item, weight)
-    tau, low, high = _lean(tau, error, share, default)
-    return TauFit(tau, len(squares), (low, high))
+    tau, interval = _lean(tau, error, share, default)
+    return TauFit(tau, len(squares), interval)
 
 
 def fit_tau_by_category(
@@ -333,8 +337,10 @@ def _standard_errors(
     return errors
 
 
-def _lean(sd: float, error: float, share: float, default: float) -> tuple[float, float, float]:
-    """Average a squared parameter with the default's; return it, low and high as deviations.
+def _lean(sd: float, error: float, share: float, default: float) -> tuple[float, Interval | None]:
+    """Average a squared parameter with the default's; return it and its interval, as deviations.
+
+    An average has no interval: how far the default is off, the pairs do not say.
 
     Args:
         sd: the parameter as a standard deviation or a factor on one.
@@ -342,6 +348,10 @@ def _lean(sd: float, error: float, share: float, default: float) -> tuple[float,
         share: weight of the fit, 0 to 1.
     """
     middle = share * sd**2 + (1 - share) * default**2
-    half = share * INTERVAL_Z * error
-    low, high = max(0.0, middle - half), middle + half
-    return float(np.sqrt(middle)), float(np.sqrt(low)), float(np.sqrt(high))
+    if share < 1:
+        return float(np.sqrt(middle)), None
+    half = INTERVAL_Z * error
+    return float(np.sqrt(middle)), (
+        float(np.sqrt(max(0.0, middle - half))),
+        float(np.sqrt(middle + half)),
+    )

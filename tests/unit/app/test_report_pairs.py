@@ -190,7 +190,7 @@ def test_the_newest_build_is_reported(empty: Studio) -> None:
 
 
 def test_the_figures_are_those_of_the_summary(empty: Studio) -> None:
-    fill(empty, 40, experiment="e", split=lambda _: (3_000, 3_000, 3_000))
+    fill(empty, 100, experiment="e", split=lambda _: (3_000, 3_000, 3_000))
     summary, page = build_and_report(empty)
     assert f"{summary['candidates']} candidates out of {summary['pairs']} pairs" in page.text
     wrong = summary["expected_wrong"] * summary["candidates"]
@@ -204,7 +204,7 @@ def test_the_figures_are_those_of_the_summary(empty: Studio) -> None:
         low, high = summary["noise"][f"{name}_interval"]
         assert f"{summary['noise'][name]:.3f} {low:.3f} to {high:.3f}" in page.text
     assert f"{summary['tau']['tau']:.3f}" in page.text
-    assert "40 declared experiments checked" in page.text
+    assert "100 declared experiments checked" in page.text
 
 
 def test_titles_ids_and_names_stay_text(tmp_path: Path) -> None:
@@ -248,9 +248,10 @@ def test_without_aa_pairs_the_page_says_that_defaults_stand_in(empty: Studio) ->
 
 def test_few_aa_pairs_are_called_few_with_their_weight(empty: Studio) -> None:
     fill(empty, 12)
-    _, page = build_and_report(empty)
+    summary, page = build_and_report(empty)
     assert "12 A/A pairs are few. Under 100," in page.text
     assert "weighs 12%" in page.text
+    assert f"{summary['noise']['omega']:.3f} too few pairs 12 0.12" in page.text
     assert "Before: counts alone" in page.text
 
 
@@ -345,7 +346,7 @@ def test_a_tau_for_each_category_is_shown_where_the_build_has_it(empty: Studio) 
     }
     change_summary(empty, lambda summary: summary.update(tau_by_category=fits))
     page = Page(report_pairs(empty))
-    assert "chairs 0.300 not fitted 90 mugs & <jugs> 0.410 0.300 to 0.500 7" in page.text
+    assert "chairs 0.300 too few pairs 90 mugs & <jugs> 0.410 0.300 to 0.500 7" in page.text
 
 
 def test_pairs_that_became_stale_are_counted(empty: Studio) -> None:

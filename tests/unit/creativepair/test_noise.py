@@ -94,7 +94,9 @@ def test_few_pairs_lean_on_the_default_in_proportion() -> None:
     half = ENOUGH_PAIRS // 2
     # The same 50 pairs twice fit like once, and then nothing leans.
     twice = fit_noise(np.tile(log_ratio[:half], 2), np.tile(v[:half], 2), np.arange(2 * half)).noise
-    leaned = fit_noise(log_ratio[:half], v[:half], np.arange(half)).noise
+    found = fit_noise(log_ratio[:half], v[:half], np.arange(half))
+    leaned = found.noise
+    assert found.phi_interval is found.omega_interval is None  # the default has none either
     assert leaned.phi**2 == pytest.approx((twice.phi**2 + DEFAULT_NOISE.phi**2) / 2, rel=1e-3)
     assert leaned.omega**2 == pytest.approx((twice.omega**2 + DEFAULT_NOISE.omega**2) / 2, abs=1e-3)
     assert alone.phi > 1.5
