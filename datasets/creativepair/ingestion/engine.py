@@ -5,6 +5,7 @@ types, and CSV without quotes or blank lines. Every other log is read row by row
 from the file itself; in a CSV of that kind, record n is line n.
 """
 
+import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +30,7 @@ from creativepair.ingestion.aggregation import (
     mark_rows,
     offsets,
     range_of_naive_times,
+    time_column,
 )
 from creativepair.ingestion.files import RawRow, to_rows
 from creativepair.ingestion.logs import Log
@@ -37,6 +39,7 @@ Group = dict[str, Any]
 ROW = "cp_row"
 _RESERVED = INTERNAL | {ROW, "file_row_number"}
 _BATCH_ROWS = 50_000
+_BUFFER_BYTES = 32_000_000  # what it takes by itself, unless lines have a limit
 _GLOB = frozenset("*?[")
 # What str.strip takes off and the trimming of SQL does not: equal cells must stay equal.
 _SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())
@@ -197,7 +200,8 @@ def _csv_source(log: Log) -> str:
     return (
         f"read_csv({_text(log.path)}, auto_detect=false, header=false, skip=1, "
         f"delim={_text(log.simple_delimiter or '')}, quote='', escape='', nullstr='', "
-        f"compression='{packed}', columns={{{columns}}})"
+        f"max_line_size={csv.field_size_limit()}, buffer_size={_BUFFER_BYTES}, "
+        f"compression='{packed}', hive_partitioning=false, columns={{{columns}}})"
     )
 
 
@@ -214,7 +218,7 @@ def _mark_repeats(connection: Backend, log: Log, source: str) -> str:
     )
     connection.raw_sql(
         f"CREATE OR REPLACE TEMP TABLE repeats AS SELECT hash({trimmed}) AS h FROM {source} "
-        "GROUP BY h HAVING count(*) > 1"
+        "GROUP BY 1 HAVING count(*) > 1"
     )
     (found,) = connection.raw_sql("SELECT count(*) FROM repeats").fetchone() or (0,)
     return f"hash({trimmed}) NOT IN (SELECT h FROM repeats)" if found else "true"
@@ -222,13 +226,13 @@ def _mark_repeats(connection: Backend, log: Log, source: str) -> str:
 
 def _find_spans(rows: ir.Table, zone: ZoneInfo | None) -> list[Span] | None:
     """Return the offsets of a zone over the days on which a log has times without zone."""
-    name = "ts" if "ts" in rows.columns else "day"
-    if zone is None or name not in rows.columns:
+    column = time_column(rows)
+    if zone is None or column is None:
         return None
-    kind = rows[name].type()
+    kind = column.type()
     if not kind.is_string() and (kind.is_date() or kind.timezone is not None):
         return None
-    (found,) = range_of_naive_times(rows).to_pyarrow().to_pylist()
+    (found,) = rows.agg(**range_of_naive_times(column)).to_pyarrow().to_pylist()
     first, last = FIRST_ZONED_DAY.isoformat(), LAST_ZONED_DAY.isoformat()
     low, high = max(found["first"] or last, first), min(found["last"] or first, last)
     if not (_is_day(low) and _is_day(high)):

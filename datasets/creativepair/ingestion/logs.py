@@ -11,9 +11,10 @@ import hashlib
 import re
 import shutil
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, cast
@@ -21,7 +22,7 @@ from typing import IO, cast
 import fsspec
 
 from creativepair.errors import InputError
-from creativepair.ingestion.delimited import find_delimiter
+from creativepair.ingestion.delimited import DELIMITERS, find_delimiter
 from creativepair.ingestion.files import (
     JSON_FORMS,
     RawRow,
@@ -50,8 +51,9 @@ class Log:
         columns: after renaming, in the order of the file.
         originals: the same columns as the file names them.
         renames: our column name by the file's, where the two differ.
-        simple_delimiter: of a CSV without quotes, blank lines or odd line ends, whose n-th line
-            is its n-th record for every reader; else None.
+        simple_delimiter: of a CSV without quotes, blank lines or odd line ends, and as many
+            delimiters as its columns need, whose n-th line is its n-th record for every reader;
+            else None.
     """
 
     name: str
@@ -99,7 +101,7 @@ def open_log(name: str, renames: Mapping[str, str], folder: Path) -> Log:
         InputError: when it is empty, damaged, no table, or lacks a column.
     """
     form, compressed = form_of(name)
-    path = _fetch(name, folder) if "://" in name else Path(name)
+    path = _fetch(name, folder) if "://" in name else Path(name).absolute()
     try:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -136,35 +138,42 @@ def _look_over(
         if traits.has_quotes:  # one that is not closed shows on the way
             for _ in rows:
                 pass
-    simple = traits.is_simple and bool(header.strip())
-    return find_delimiter(header) if simple else None, columns
+    delimiter = find_delimiter(header)
+    # Some readers let an empty cell too many pass; none of them lets one too few pass.
+    is_even = traits.counts[delimiter] == traits.num_lines * (len(columns) - 1)
+    simple = traits.is_simple and is_even and bool(header.strip())
+    return delimiter if simple else None, columns
 
 
 @dataclass(slots=True)
 class _Traits:
     has_quotes: bool = False
     is_simple: bool = True
+    num_lines: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 def _scan_text(path: Path, compressed: bool, name: str) -> _Traits:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    traits, line, before, blank = _Traits(), 1, b"", True
+    traits, before, blank = _Traits(), b"", True
     with _open_bytes(path, compressed) as file:
         for chunk in _chunks(file, name):
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError as error:
-                raise _not_utf8(name, line, error) from error
-            line += chunk.count(b"\n")
+                raise _not_utf8(name, traits.num_lines + 1, error) from error
+            traits.num_lines += chunk.count(b"\n")
+            traits.counts.update({sign: chunk.count(sign.encode()) for sign in DELIMITERS})
             blank = blank and not chunk.strip()
             _note_traits(traits, before + chunk)
             before = chunk[-2:]  # a line end may be cut in two
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise _not_utf8(name, line, error) from error
+        raise _not_utf8(name, traits.num_lines + 1, error) from error
     if blank:
         raise is_empty(name)
+    traits.num_lines += not before.endswith(b"\n")
     return traits
 
 

@@ -262,3 +262,75 @@ def test_a_large_log_is_added_up_by_the_engine_without_being_asked(
         (found,) = tally.merge(replace=False)
     assert seen == [str(path)]
     assert (found.period, found.impressions, found.clicks) == ("2026-01-31", *(114_285,) * 2)
+
+
+HEADER = "item_id,creative_id,impressions,clicks,day,position\n"
+ROW = "i1,a,10,1,2026-01-31,1\n"
+TEXTS = {
+    "a row with an empty cell too many": HEADER + ROW + "i1,b,10,1,2026-01-31,1,\n",
+    "an empty cell too many in every row": HEADER + "i1,b,10,1,2026-01-31,1,\n" * 2,
+    "a row with too few cells": HEADER + ROW + "i1,b,10,1\n",
+    "a cell that is too long": HEADER + ROW + f"{ROW[:-1]}{'x' * 131_072}\n",
+    "line ends of Windows": (HEADER + ROW + ROW).replace("\n", "\r\n"),
+    "mixed line ends": HEADER + ROW.replace("\n", "\r\n") + ROW,
+    "no line end at the end": HEADER + ROW + "i1,b,10,1,2026-01-31,1",
+    "a byte order mark": "\ufeff" + HEADER + ROW,
+    "no rows": HEADER,
+    "rows of empty cells": HEADER + ",,,,,\n" + ROW + " ,,,, ,\n" + ROW,
+    "a column that is named like one of ours": HEADER.replace("position", "CP_ROW") + ROW,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_engine_and_row_reader_count_a_csv_of_every_form_alike(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert_counted_alike(path, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["day=2020-01-01", "position=7", "it's"])
+def test_what_a_log_counts_does_not_depend_on_its_folder(place: str, tmp_path: Path) -> None:
+    path = tmp_path / place / "log.csv"
+    path.parent.mkdir()
+    path.write_text(HEADER + ROW)
+    ((found,), *_) = read(path, tmp_path, by_engine=True)
+    assert (found.stratum, found.period) == ("position=1", "2026-01-31")
+
+
+def test_a_packed_log_of_several_parts_is_counted_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv.gz"
+    parts = [HEADER + ROW[:7], ROW[7:], *(f"{ROW[:-1]}{n}\n" for n in range(500))]
+    path.write_bytes(b"".join(gzip.compress(part.encode()) for part in parts))
+    assert_counted_alike(path, tmp_path)
+    assert read(path, tmp_path, by_engine=True)[3] == 501
+
+
+def test_the_zone_of_a_counted_log_is_taken_at_its_days_and_not_at_other_times(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.csv"
+    times = "2026-07-01T01:30:00,2026-01-05T00:00:00"
+    path.write_text(f"item_id,creative_id,impressions,clicks,day,ts\ni1,a,12,1,{times}\n")
+    ((found,), *_) = read(path, tmp_path, by_engine=True, zone=ZoneInfo("Europe/Berlin"))
+    assert found.period == "2026-06-30"
+
+
+@pytest.mark.parametrize("column", ["h", "repeats", "unfit_0", 'a"b', "a b.c"])
+def test_no_name_of_a_column_keeps_a_log_from_the_engine(column: str, tmp_path: Path) -> None:
+    rows = [
+        {"item_id": "i1", "creative_id": c, "impressions": "12", "clicks": "1", column: "x"}
+        for c in ("a", "b", "b", "ghost")
+    ]
+    log = open_log(str(write_parquet(tmp_path / "log", rows)), {}, tmp_path)
+    opened = engine.LogEngine("200MB", tmp_path).open(log, ("item_id", "creative_id", column), None)
+    assert opened is not None
+    assert [batch.num_rows for batch in opened.groups()] == [3]
+
+
+def test_old_spark_times_are_read_beyond_the_end_of_nanoseconds(tmp_path: Path) -> None:
+    path, moment = tmp_path / "log.parquet", datetime(2300, 1, 5, 12)
+    cells = {"item_id": "i1", "creative_id": "a", "ts": moment, "clicked": 1}
+    pq.write_table(pa.Table.from_pylist([cells]), path, use_deprecated_int96_timestamps=True)
+    for by_engine in (True, False):
+        ((found,), *_) = read(path, tmp_path, by_engine=by_engine, zone=ZoneInfo("UTC"))
+        assert found.period == "2300-01-05"
