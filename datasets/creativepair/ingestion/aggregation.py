@@ -64,7 +64,8 @@ def mark_rows(rows: ir.Table, spans: Sequence[Span] | None = None) -> ir.Table:
     if _has_events(rows):
         day = _read_day(rows.ts, spans)
         clicked = _read_flag(rows.clicked)
-        fine = [_in_calendar(day) | _is_naive(rows.ts), clicked.notnull()]
+        is_day = _in_calendar(day) if spans else _in_calendar(day) | _is_naive(rows.ts)
+        fine = [is_day, clicked.notnull()]
         impressions, clicks = ibis.literal(1, "int64"), clicked.cast("int64")
     else:
         impressions, clicks = _read_count(rows.impressions), _read_count(rows.clicks)

@@ -51,6 +51,7 @@ class Log:
         columns: after renaming, in the order of the file.
         originals: the same columns as the file names them.
         renames: our column name by the file's, where the two differ.
+        stamp: tells whether another program wrote to the file since.
         simple_delimiter: of a CSV without quotes, blank lines or odd line ends, and as many
             delimiters as its columns need, whose n-th line is its n-th record for every reader;
             else None.
@@ -64,12 +65,25 @@ class Log:
     columns: tuple[str, ...]
     originals: tuple[str, ...]
     renames: Mapping[str, str]
+    stamp: tuple[int, int, int]
     simple_delimiter: str | None = None
 
     @property
     def has_events(self) -> bool:
         """Whether a row is one impression; else it counts several."""
         return set(EVENT_COLUMNS) <= set(self.columns)
+
+    def require_unchanged(self) -> None:
+        """See that the checksum is that of the rows that were read.
+
+        Raises:
+            InputError: when another program wrote to the file in the meantime.
+        """
+        if not self.path.exists() or _stamp(self.path) != self.stamp:
+            raise InputError(
+                f"{self.name} changed while it was read",
+                hint="Ingest it when it is complete, or ingest a copy.",
+            )
 
     def rows(self) -> Iterator[RawRow]:
         """Read the rows from the start.
@@ -103,10 +117,12 @@ def open_log(name: str, renames: Mapping[str, str], folder: Path) -> Log:
     form, compressed = form_of(name)
     path = _fetch(name, folder) if "://" in name else Path(name).absolute()
     try:
+        stamp = _stamp(path)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if form == ".parquet" and compressed:
             path, compressed = _unpack(path, name, folder / f"{sha256}.parquet"), False
+            stamp = _stamp(path)
         if path.stat().st_size == 0:
             raise is_empty(name)
         simple, columns = _look_over(path, form, compressed, name)
@@ -116,7 +132,7 @@ def open_log(name: str, renames: Mapping[str, str], folder: Path) -> Log:
         ) from error
     renamed, applied = rename_columns(name, columns, renames, ("item_id", "creative_id"))
     _require_numbers(name, renamed)
-    return Log(name, path, form, compressed, sha256, renamed, columns, applied, simple)
+    return Log(name, path, form, compressed, sha256, renamed, columns, applied, stamp, simple)
 
 
 def _look_over(
@@ -215,6 +231,11 @@ def _open_bytes(path: Path, compressed: bool) -> IO[bytes]:
 def _open_text(path: Path, compressed: bool) -> Iterator[TextIOWrapper]:
     with TextIOWrapper(_open_bytes(path, compressed), encoding="utf-8-sig", newline="") as text:
         yield text
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _fetch(name: str, folder: Path) -> Path:
