@@ -424,11 +424,15 @@ def test_an_interrupted_engine_interrupts_the_ingest(tmp_path: Path) -> None:
     log = open_log(str(tmp_path / "log.csv"), {}, tmp_path)
     endless = "SELECT sum(a.range) FROM range(1000000000) a, range(1000000000) b"
     started = engine.LogEngine("200MB", tmp_path)
-    timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    with pytest.raises(KeyboardInterrupt), started.name_limits(log):
-        started._connection.raw_sql(endless).fetchall()
-    started.close()
+    # A process in the background may ignore the signal, and would never end.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    try:
+        with pytest.raises(KeyboardInterrupt), started.name_limits(log):
+            started._connection.raw_sql(endless).fetchall()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        started.close()
 
 
 @pytest.mark.parametrize("by_engine", [True, False])
