@@ -64,7 +64,8 @@ def mark_rows(rows: ir.Table, spans: Sequence[Span] | None = None) -> ir.Table:
     if _has_events(rows):
         day = _read_day(rows.ts, spans)
         clicked = _read_flag(rows.clicked)
-        fine = [_in_calendar(day) | _is_naive(rows.ts), clicked.notnull()]
+        is_day = _in_calendar(day) if spans else _in_calendar(day) | _is_naive(rows.ts)
+        fine = [is_day, clicked.notnull()]
         impressions, clicks = ibis.literal(1, "int64"), clicked.cast("int64")
     else:
         impressions, clicks = _read_count(rows.impressions), _read_count(rows.clicks)
@@ -162,15 +163,20 @@ def _offset_minutes(zone: ZoneInfo, local: datetime) -> int:
     return round(offset.total_seconds() / 60)
 
 
-def range_of_naive_times(rows: ir.Table) -> ir.Table:
-    """Return the first and last day, as text, on which a log has times without zone."""
-    column = rows.ts if "ts" in rows.columns else rows.day
+def time_column(rows: ir.Table) -> ir.Value | None:
+    """Return the column that says when rows happened, if there is one."""
+    name = "ts" if _has_events(rows) else "day"
+    return rows[name] if name in rows.columns else None
+
+
+def range_of_naive_times(column: ir.Value) -> dict[str, ir.Value]:
+    """Return the `first` and `last` day, as text, of the times without zone."""
     if column.type().is_string():
         naive = column.re_search(f"^{_DATE}[T ]{_CLOCK}$")
         days = ibis.cases((naive, column.left(10)))
     else:
         days = column.date().cast("string")
-    return rows.agg(first=days.min(), last=days.max())
+    return {"first": days.min(), "last": days.max()}
 
 
 def _read_count(column: ir.Value) -> ir.Value:

@@ -5,19 +5,23 @@ types, and CSV without quotes or blank lines. Every other log is read row by row
 from the file itself; in a CSV of that kind, record n is line n.
 """
 
+import csv
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import ibis
 import pyarrow as pa
 import pyarrow.parquet as pq
 from ibis import ir
 from ibis.backends.duckdb import Backend
 
+from creativepair.errors import StateError
 from creativepair.ingestion.aggregation import (
     DAY,
     FINE,
@@ -29,14 +33,17 @@ from creativepair.ingestion.aggregation import (
     mark_rows,
     offsets,
     range_of_naive_times,
+    time_column,
 )
 from creativepair.ingestion.files import RawRow, to_rows
 from creativepair.ingestion.logs import Log
 
+EngineError = duckdb.Error
 Group = dict[str, Any]
 ROW = "cp_row"
 _RESERVED = INTERNAL | {ROW, "file_row_number"}
 _BATCH_ROWS = 50_000
+_BUFFER_BYTES = 32_000_000  # what it takes by itself, unless lines have a limit
 _GLOB = frozenset("*?[")
 # What str.strip takes off and the trimming of SQL does not: equal cells must stay equal.
 _SPACE = "".join(c for c in map(chr, range(0x3001)) if c.isspace())
@@ -51,10 +58,11 @@ class LogEngine:
     """
 
     def __init__(self, memory: str, folder: Path) -> None:
+        self._memory, self._spills = memory, str(folder / "spilled")
         # No extension is fetched or loaded: one would bring time zones of its own.
         self._connection = ibis.duckdb.connect(
             memory_limit=memory,
-            temp_directory=str(folder / "spilled"),
+            temp_directory=self._spills,
             autoinstall_known_extensions=False,
             autoload_known_extensions=False,
         )
@@ -63,6 +71,29 @@ class LogEngine:
     def close(self) -> None:
         """Let go of memory and files."""
         self._connection.disconnect()
+
+    @contextmanager
+    def name_limits(self, log: Log) -> Iterator[None]:
+        """Tell what this machine lacks from what is wrong with a log, which stays an `EngineError`.
+
+        Raises:
+            StateError: when memory or disk are not enough for the log.
+        """
+        try:
+            yield
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.OutOfMemoryException) or self._spills in str(error):
+                first, *_ = str(error).splitlines()
+                raise StateError(
+                    f"{log.name} cannot be added up within log_memory = {self._memory!r}: {first}",
+                    hint="Raise log_memory in creativepair.toml, or make room on the disk of the "
+                    "workspace.",
+                ) from error
+            raise
+        except RuntimeError as error:  # what DuckDB makes of Ctrl-C
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from error
+            raise
 
     def open(self, log: Log, by: Sequence[str], zone: ZoneInfo | None) -> "EngineLog | None":
         """Open a log, or return None when it must be read row by row.
@@ -157,7 +188,10 @@ def _source_of(log: Log, by: Sequence[str]) -> str | None:
 
 def _parquet_source(log: Log, by: Sequence[str]) -> str | None:
     schema = pq.read_schema(log.path)
-    kinds = dict(zip(log.columns, schema.types, strict=True))
+    kinds = {
+        column: kind.value_type if pa.types.is_dictionary(kind) else kind
+        for column, kind in zip(log.columns, schema.types, strict=True)
+    }
     used = {*by, "day", "ts", "impressions", "clicks", "clicked"} & set(kinds)
     looked_at = used if log.has_events else set(kinds)  # repeated counts are equal in all cells
     if any(not _is_plain(kinds[c], is_time=c in ("day", "ts")) for c in looked_at):
@@ -175,20 +209,11 @@ def _parquet_source(log: Log, by: Sequence[str]) -> str | None:
 
 def _is_plain(kind: pa.DataType, *, is_time: bool) -> bool:
     """Whether both readers see the same Python value in such a cell, and the same order of time."""
-    if is_time:
-        return bool(
-            pa.types.is_string(kind)
-            or pa.types.is_large_string(kind)
-            or pa.types.is_date32(kind)
-            or pa.types.is_timestamp(kind)
-        )
-    return bool(
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_float64(kind)
-    )
+    types = pa.types
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    times = (types.is_date32, types.is_timestamp)
+    numbers = (types.is_integer, types.is_boolean, types.is_float64)
+    return any(is_kind(kind) for is_kind in (*texts, *(times if is_time else numbers)))
 
 
 def _csv_source(log: Log) -> str:
@@ -197,7 +222,8 @@ def _csv_source(log: Log) -> str:
     return (
         f"read_csv({_text(log.path)}, auto_detect=false, header=false, skip=1, "
         f"delim={_text(log.simple_delimiter or '')}, quote='', escape='', nullstr='', "
-        f"compression='{packed}', columns={{{columns}}})"
+        f"max_line_size={csv.field_size_limit()}, buffer_size={_BUFFER_BYTES}, "
+        f"compression='{packed}', hive_partitioning=false, columns={{{columns}}})"
     )
 
 
@@ -214,7 +240,7 @@ def _mark_repeats(connection: Backend, log: Log, source: str) -> str:
     )
     connection.raw_sql(
         f"CREATE OR REPLACE TEMP TABLE repeats AS SELECT hash({trimmed}) AS h FROM {source} "
-        "GROUP BY h HAVING count(*) > 1"
+        "GROUP BY 1 HAVING count(*) > 1"
     )
     (found,) = connection.raw_sql("SELECT count(*) FROM repeats").fetchone() or (0,)
     return f"hash({trimmed}) NOT IN (SELECT h FROM repeats)" if found else "true"
@@ -222,13 +248,13 @@ def _mark_repeats(connection: Backend, log: Log, source: str) -> str:
 
 def _find_spans(rows: ir.Table, zone: ZoneInfo | None) -> list[Span] | None:
     """Return the offsets of a zone over the days on which a log has times without zone."""
-    name = "ts" if "ts" in rows.columns else "day"
-    if zone is None or name not in rows.columns:
+    column = time_column(rows)
+    if zone is None or column is None:
         return None
-    kind = rows[name].type()
+    kind = column.type()
     if not kind.is_string() and (kind.is_date() or kind.timezone is not None):
         return None
-    (found,) = range_of_naive_times(rows).to_pyarrow().to_pylist()
+    (found,) = rows.agg(**range_of_naive_times(column)).to_pyarrow().to_pylist()
     first, last = FIRST_ZONED_DAY.isoformat(), LAST_ZONED_DAY.isoformat()
     low, high = max(found["first"] or last, first), min(found["last"] or first, last)
     if not (_is_day(low) and _is_day(high)):

@@ -77,6 +77,10 @@ class ExposureTally:
 
         Args:
             strata: columns that make the stratum; other columns of the log are summed over.
+
+        Raises:
+            InputError: when the log changed since it was opened.
+            StateError: when the engine lacks memory or disk.
         """
         if not log.has_events:
             self._logs.append({})
@@ -90,7 +94,7 @@ class ExposureTally:
             found = LogTally(log, strata, self._zone, self._creative_ids, into)
             for raw in log.rows():
                 found.add_row(raw)
-        found.rejects.kept.sort(key=lambda reject: reject.row)
+        log.require_unchanged()
         self.rejects.extend(found.rejects)
         self.num_rows[log.sha256] = found.num_rows
         _add_into(into, found.totals)
@@ -125,13 +129,15 @@ class ExposureTally:
 
     def _add_up(self, log: Log, strata: tuple[str, ...], known: Totals) -> "LogTally | None":
         """Add up a log in the engine; None when its rows must be looked at in their order."""
-        from creativepair.ingestion.groups import EngineError, add_groups
+        from creativepair.ingestion.engine import EngineError
+        from creativepair.ingestion.groups import add_groups
 
-        self._started_engine()  # what fails here is no damaged row
+        engine = self._started_engine()
         tally = LogTally(log, strata, self._zone, self._creative_ids, known)
         try:
-            opened = self._open(log, strata)
-            return tally if opened and add_groups(opened, tally) else None
+            with engine.name_limits(log):
+                opened = self._open(log, strata)
+                return tally if opened and add_groups(opened, tally) else None
         except EngineError:  # a damaged row: which one, the row reader tells
             return None
 
@@ -139,9 +145,10 @@ class ExposureTally:
         from creativepair.ingestion.groups import locate_keys
 
         log, strata = self._added[file]
-        opened = self._open(log, strata)
         tally = LogTally(log, strata, self._zone, self._creative_ids, {})
-        return locate_keys(opened, tally, keys) if opened else {}
+        with self._started_engine().name_limits(log):
+            opened = self._open(log, strata)
+            return locate_keys(opened, tally, keys) if opened else {}
 
 
 @dataclass(slots=True)

@@ -242,7 +242,7 @@ def read_parquet(source: Path | IO[bytes], name: str) -> tuple[tuple[str, ...], 
         InputError: when it is none, or damaged; damage further on shows with the rows.
     """
     try:
-        file = pq.ParquetFile(source)
+        file = pq.ParquetFile(source, coerce_int96_timestamp_unit="us")  # ns end in 2262
         return tuple(file.schema_arrow.names), _parquet_rows(file, name)
     except (pa.ArrowException, OSError) as error:
         raise _not_parquet(name, error) from error

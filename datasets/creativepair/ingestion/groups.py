@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 from pydantic import ValidationError
 
@@ -24,10 +23,10 @@ from creativepair.ingestion.aggregation import (
 from creativepair.ingestion.engine import EngineLog
 from creativepair.ingestion.exposures import LogTally
 from creativepair.ingestion.files import strip_cells
+from creativepair.ingestion.rejects import RejectList
 from creativepair.ingestion.schemas import CountRow, stratum_of
 from creativepair.ingestion.totals import Key
 
-EngineError = duckdb.Error
 _NAMED = ("item_id", "creative_id", "source", "experiment_id")
 Keyed = tuple[Key, str | None]
 
@@ -59,18 +58,22 @@ def add_groups(opened: EngineLog, tally: LogTally) -> bool:
             tally.add_row(raw)
     if unfit:
         num_before = tally.num_rows
+        odd, tally.rejects = tally.rejects, RejectList(tally.rejects.limit)
         for raw in opened.rows_of(unfit, tally.rejects.limit):
             tally.add_row(raw)
         num_unlisted = num_unfit - (tally.num_rows - num_before)
         tally.rejects.add_unlisted(num_unlisted)
         tally.num_rows += num_unlisted
+        tally.rejects.insert(odd)
     return tally.num_conflicts == 0
 
 
 def locate_keys(opened: EngineLog, tally: LogTally, keys: Collection[Key]) -> Mapping[Key, int]:
     """Return the number of the first row of each key that a log has."""
     reader = _GroupReader(tally, opened.by)
-    found: dict[Key, int] = {}
+    for raw in opened.odd_rows():  # one of them may be the first row of a key
+        tally.add_row(raw)
+    found = {key: total.row for key, total in tally.totals.items() if total.row and key in keys}
     for batch in opened.first_rows():
         for group, key in reader.read(batch):
             if key and group[FINE] and key[0] in keys:

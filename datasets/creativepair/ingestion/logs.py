@@ -11,9 +11,10 @@ import hashlib
 import re
 import shutil
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, cast
@@ -21,7 +22,7 @@ from typing import IO, cast
 import fsspec
 
 from creativepair.errors import InputError
-from creativepair.ingestion.delimited import find_delimiter
+from creativepair.ingestion.delimited import DELIMITERS, find_delimiter
 from creativepair.ingestion.files import (
     JSON_FORMS,
     RawRow,
@@ -50,8 +51,10 @@ class Log:
         columns: after renaming, in the order of the file.
         originals: the same columns as the file names them.
         renames: our column name by the file's, where the two differ.
-        simple_delimiter: of a CSV without quotes, blank lines or odd line ends, whose n-th line
-            is its n-th record for every reader; else None.
+        stamp: tells whether another program wrote to the file since.
+        simple_delimiter: of a CSV without quotes, blank lines or odd line ends, and as many
+            delimiters as its columns need, whose n-th line is its n-th record for every reader;
+            else None.
     """
 
     name: str
@@ -62,12 +65,25 @@ class Log:
     columns: tuple[str, ...]
     originals: tuple[str, ...]
     renames: Mapping[str, str]
+    stamp: tuple[int, int, int]
     simple_delimiter: str | None = None
 
     @property
     def has_events(self) -> bool:
         """Whether a row is one impression; else it counts several."""
         return set(EVENT_COLUMNS) <= set(self.columns)
+
+    def require_unchanged(self) -> None:
+        """See that the checksum is that of the rows that were read.
+
+        Raises:
+            InputError: when another program wrote to the file in the meantime.
+        """
+        if not self.path.exists() or _stamp(self.path) != self.stamp:
+            raise InputError(
+                f"{self.name} changed while it was read",
+                hint="Ingest it when it is complete, or ingest a copy.",
+            )
 
     def rows(self) -> Iterator[RawRow]:
         """Read the rows from the start.
@@ -99,12 +115,14 @@ def open_log(name: str, renames: Mapping[str, str], folder: Path) -> Log:
         InputError: when it is empty, damaged, no table, or lacks a column.
     """
     form, compressed = form_of(name)
-    path = _fetch(name, folder) if "://" in name else Path(name)
+    path = _fetch(name, folder) if "://" in name else Path(name).absolute()
     try:
+        stamp = _stamp(path)
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         if form == ".parquet" and compressed:
             path, compressed = _unpack(path, name, folder / f"{sha256}.parquet"), False
+            stamp = _stamp(path)
         if path.stat().st_size == 0:
             raise is_empty(name)
         simple, columns = _look_over(path, form, compressed, name)
@@ -114,7 +132,7 @@ def open_log(name: str, renames: Mapping[str, str], folder: Path) -> Log:
         ) from error
     renamed, applied = rename_columns(name, columns, renames, ("item_id", "creative_id"))
     _require_numbers(name, renamed)
-    return Log(name, path, form, compressed, sha256, renamed, columns, applied, simple)
+    return Log(name, path, form, compressed, sha256, renamed, columns, applied, stamp, simple)
 
 
 def _look_over(
@@ -136,35 +154,42 @@ def _look_over(
         if traits.has_quotes:  # one that is not closed shows on the way
             for _ in rows:
                 pass
-    simple = traits.is_simple and bool(header.strip())
-    return find_delimiter(header) if simple else None, columns
+    delimiter = find_delimiter(header)
+    # Some readers let an empty cell too many pass; none of them lets one too few pass.
+    is_even = traits.counts[delimiter] == traits.num_lines * (len(columns) - 1)
+    simple = traits.is_simple and is_even and bool(header.strip())
+    return delimiter if simple else None, columns
 
 
 @dataclass(slots=True)
 class _Traits:
     has_quotes: bool = False
     is_simple: bool = True
+    num_lines: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 def _scan_text(path: Path, compressed: bool, name: str) -> _Traits:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    traits, line, before, blank = _Traits(), 1, b"", True
+    traits, before, blank = _Traits(), b"", True
     with _open_bytes(path, compressed) as file:
         for chunk in _chunks(file, name):
             try:
                 decoder.decode(chunk)
             except UnicodeDecodeError as error:
-                raise _not_utf8(name, line, error) from error
-            line += chunk.count(b"\n")
+                raise _not_utf8(name, traits.num_lines + 1, error) from error
+            traits.num_lines += chunk.count(b"\n")
+            traits.counts.update({sign: chunk.count(sign.encode()) for sign in DELIMITERS})
             blank = blank and not chunk.strip()
             _note_traits(traits, before + chunk)
             before = chunk[-2:]  # a line end may be cut in two
     try:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise _not_utf8(name, line, error) from error
+        raise _not_utf8(name, traits.num_lines + 1, error) from error
     if blank:
         raise is_empty(name)
+    traits.num_lines += not before.endswith(b"\n")
     return traits
 
 
@@ -206,6 +231,11 @@ def _open_bytes(path: Path, compressed: bool) -> IO[bytes]:
 def _open_text(path: Path, compressed: bool) -> Iterator[TextIOWrapper]:
     with TextIOWrapper(_open_bytes(path, compressed), encoding="utf-8-sig", newline="") as text:
         yield text
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _fetch(name: str, folder: Path) -> Path:

@@ -52,6 +52,11 @@ class RejectList:
         self.num += other.num
         self.kept += other.kept[: self.limit - len(self.kept)]
 
+    def insert(self, other: "RejectList") -> None:
+        """Add those of another list of the same file, by their rows."""
+        self.num += other.num
+        self.kept = sorted(self.kept + other.kept, key=lambda reject: reject.row)[: self.limit]
+
 
 def reject_row(raw: RawRow, reason: str, *, column: str = "") -> Reject:
     """Reject a row for a reason of our own."""

@@ -76,7 +76,7 @@ def merge_totals(
     if conflicts:
         raise StateError(
             f"{len(conflicts)} exposures stand in several logs with other numbers: "
-            f"{'; '.join(conflicts[:_SHOWN_OFFENDERS])}",
+            f"{'; '.join(sorted(conflicts)[:_SHOWN_OFFENDERS])}",
             hint="Cumulative logs overlap: give each file its own days, or pass --replace, "
             "by which the later file wins.",
         )
@@ -96,6 +96,8 @@ def _reject_repeats(repeats: Sequence[tuple[Key, Total, Total]], locate: Locator
         first, row = (t.row or rows[t.file][key] for t in (known, total))
         reason = f"repeats row {first} of {known.file}"
         rejects.append(Reject(total.file, row, "creative_id", key[1], reason))
+    files = list(dict.fromkeys(total.file for _, _, total in listed))
+    rejects.kept.sort(key=lambda reject: (files.index(reject.file), reject.row))
     rejects.add_unlisted(len(repeats) - len(listed))
     return rejects
 

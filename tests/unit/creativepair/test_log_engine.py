@@ -3,6 +3,8 @@
 import csv
 import gzip
 import random
+import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -15,9 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from creativepair.errors import InputError, StateError
 from creativepair.ingestion import engine, exposures
 from creativepair.ingestion.exposures import ENGINE_FROM_BYTES, ExposureTally
 from creativepair.ingestion.logs import Log, open_log
+from creativepair.ingestion.rejects import RejectList
 from creativepair.records import Exposure
 
 KNOWN = frozenset({("i1", "a"), ("i1", "b"), ("i2", "a"), ("7", "7"), ("é", "a b")})
@@ -262,3 +266,186 @@ def test_a_large_log_is_added_up_by_the_engine_without_being_asked(
         (found,) = tally.merge(replace=False)
     assert seen == [str(path)]
     assert (found.period, found.impressions, found.clicks) == ("2026-01-31", *(114_285,) * 2)
+
+
+HEADER = "item_id,creative_id,impressions,clicks,day,position\n"
+ROW = "i1,a,10,1,2026-01-31,1\n"
+TEXTS = {
+    "a row with an empty cell too many": HEADER + ROW + "i1,b,10,1,2026-01-31,1,\n",
+    "an empty cell too many in every row": HEADER + "i1,b,10,1,2026-01-31,1,\n" * 2,
+    "a row with too few cells": HEADER + ROW + "i1,b,10,1\n",
+    "a cell that is too long": HEADER + ROW + f"{ROW[:-1]}{'x' * 131_072}\n",
+    "line ends of Windows": (HEADER + ROW + ROW).replace("\n", "\r\n"),
+    "mixed line ends": HEADER + ROW.replace("\n", "\r\n") + ROW,
+    "no line end at the end": HEADER + ROW + "i1,b,10,1,2026-01-31,1",
+    "a byte order mark": "\ufeff" + HEADER + ROW,
+    "no rows": HEADER,
+    "rows of empty cells": HEADER + ",,,,,\n" + ROW + " ,,,, ,\n" + ROW,
+    "a column that is named like one of ours": HEADER.replace("position", "CP_ROW") + ROW,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
+def test_engine_and_row_reader_count_a_csv_of_every_form_alike(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert_counted_alike(path, tmp_path)
+
+
+@pytest.mark.parametrize("place", ["day=2020-01-01", "position=7", "it's"])
+def test_what_a_log_counts_does_not_depend_on_its_folder(place: str, tmp_path: Path) -> None:
+    path = tmp_path / place / "log.csv"
+    path.parent.mkdir()
+    path.write_text(HEADER + ROW)
+    ((found,), *_) = read(path, tmp_path, by_engine=True)
+    assert (found.stratum, found.period) == ("position=1", "2026-01-31")
+
+
+def test_a_packed_log_of_several_parts_is_counted_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv.gz"
+    parts = [HEADER + ROW[:7], ROW[7:], *(f"{ROW[:-1]}{n}\n" for n in range(500))]
+    path.write_bytes(b"".join(gzip.compress(part.encode()) for part in parts))
+    assert_counted_alike(path, tmp_path)
+    assert read(path, tmp_path, by_engine=True)[3] == 501
+
+
+def test_the_zone_of_a_counted_log_is_taken_at_its_days_and_not_at_other_times(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "log.csv"
+    times = "2026-07-01T01:30:00,2026-01-05T00:00:00"
+    path.write_text(f"item_id,creative_id,impressions,clicks,day,ts\ni1,a,12,1,{times}\n")
+    ((found,), *_) = read(path, tmp_path, by_engine=True, zone=ZoneInfo("Europe/Berlin"))
+    assert found.period == "2026-06-30"
+
+
+@pytest.mark.parametrize("column", ["h", "repeats", "unfit_0", 'a"b', "a b.c"])
+def test_no_name_of_a_column_keeps_a_log_from_the_engine(column: str, tmp_path: Path) -> None:
+    rows = [
+        {"item_id": "i1", "creative_id": c, "impressions": "12", "clicks": "1", column: "x"}
+        for c in ("a", "b", "b", "ghost")
+    ]
+    log = open_log(str(write_parquet(tmp_path / "log", rows)), {}, tmp_path)
+    opened = engine.LogEngine("200MB", tmp_path).open(log, ("item_id", "creative_id", column), None)
+    assert opened is not None
+    assert [batch.num_rows for batch in opened.groups()] == [3]
+
+
+def test_old_spark_times_are_read_beyond_the_end_of_nanoseconds(tmp_path: Path) -> None:
+    path, moment = tmp_path / "log.parquet", datetime(2300, 1, 5, 12)
+    cells = {"item_id": "i1", "creative_id": "a", "ts": moment, "clicked": 1}
+    pq.write_table(pa.Table.from_pylist([cells]), path, use_deprecated_int96_timestamps=True)
+    for by_engine in (True, False):
+        ((found,), *_) = read(path, tmp_path, by_engine=by_engine, zone=ZoneInfo("UTC"))
+        assert found.period == "2300-01-05"
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.dictionary(pa.int8(), pa.string())])
+def test_texts_are_read_by_the_engine_however_parquet_holds_them(
+    kind: pa.DataType, tmp_path: Path
+) -> None:
+    cells = {"item_id": ["i1"], "creative_id": ["a"], "impressions": ["1"], "clicks": ["0"]}
+    table = pa.table({name: pa.array(column).cast(kind) for name, column in cells.items()})
+    pq.write_table(table, tmp_path / "log.parquet")
+    log = open_log(str(tmp_path / "log.parquet"), {}, tmp_path)
+    assert engine.LogEngine("200MB", tmp_path).open(log, ("item_id", "creative_id"), None)
+    assert_counted_alike(tmp_path / "log.parquet", tmp_path)
+
+
+def limit_listed_rejects(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    _, *others = RejectList.__init__.__defaults__ or ()
+    monkeypatch.setattr(RejectList.__init__, "__defaults__", (limit, *others))
+
+
+def test_the_first_rejected_rows_are_listed_whatever_is_wrong_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_listed_rejects(monkeypatch, 3)
+    ghost, odd = "ghost,a,12,1,2026-01-31,{}\n", "i1,a,x,1,2026-01-31,{}\n"
+    lines = [(odd if n in (1, 3, 4, 5, 6) else ghost).format(n) for n in range(9)]
+    (tmp_path / "log.csv").write_text(HEADER + "".join(lines))
+    assert_counted_alike(tmp_path / "log.csv", tmp_path)
+    assert [row for row, *_ in read(tmp_path / "log.csv", tmp_path, by_engine=True)[1]] == [2, 3, 4]
+
+
+def test_no_time_of_another_century_is_lost_when_few_rejects_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_listed_rejects(monkeypatch, 3)
+    lines = [f"1950-01-01T0{n}:00:00,i1,a,1\n" for n in range(9)]
+    (tmp_path / "log.csv").write_text("ts,item_id,creative_id,clicked\n" + "".join(lines))
+    assert_counted_alike(tmp_path / "log.csv", tmp_path, "Europe/Berlin")
+
+
+@pytest.mark.parametrize("first", ["large", "small"])
+def test_repeated_keys_of_large_logs_are_located_at_their_first_row(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large, small = tmp_path / "large.csv", tmp_path / "small.csv"
+    odd = "i1,b,12.0,1,2026-01-31,2\n"
+    large.write_text(HEADER + odd + ROW + odd.replace("12.0", "10").replace(",2\n", ",3\n"))
+    small.write_text(HEADER + ROW + "i1,b,22,2,2026-01-31,1\n")
+    names = [large, small] if first == "large" else [small, large]
+    found = []
+    for limit in (0, large.stat().st_size, 1e12):  # all, the large one and none by the engine
+        monkeypatch.setattr(exposures, "ENGINE_FROM_BYTES", limit)
+        with ExposureTally(zone=None, creative_ids=KNOWN, memory="99MB", folder=tmp_path) as tally:
+            for name in names:
+                tally.add(open_log(str(name), {}, tmp_path), ())
+            tally.merge(replace=False)
+        found.append([(r.file, r.row, r.reason) for r in tally.rejects.kept])
+    assert found[0] == found[1] == found[2]
+    assert [row for _, row, _ in found[0]] == [2, 3]
+
+
+def add_large_log(folder: Path, memory: str) -> None:
+    path = folder / "log.csv"
+    lines = (f"i1,a,{n % 9 + 1},1,2026-01-31,{n}\n" for n in range(300_000))
+    path.write_text(HEADER + "".join(lines))
+    with ExposureTally(zone=None, creative_ids=KNOWN, memory=memory, folder=folder) as tally:
+        tally.add(open_log(str(path), {}, folder), ("position",))
+
+
+def test_too_little_memory_is_an_error_and_no_slow_reading(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match=r"log\.csv cannot be added up within log_memory = '1MB'"):
+        add_large_log(tmp_path, "1MB")
+
+
+def test_a_folder_that_takes_no_spilled_data_is_an_error_and_no_slow_reading(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "spilled").write_text("a file")
+    with pytest.raises(StateError, match="spilled"):
+        add_large_log(tmp_path, "60MB")
+
+
+def test_an_interrupted_engine_interrupts_the_ingest(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(HEADER + ROW)
+    log = open_log(str(tmp_path / "log.csv"), {}, tmp_path)
+    endless = "SELECT sum(a.range) FROM range(1000000000) a, range(1000000000) b"
+    started = engine.LogEngine("200MB", tmp_path)
+    # A process in the background may ignore the signal, and would never end.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    try:
+        with pytest.raises(KeyboardInterrupt), started.name_limits(log):
+            started._connection.raw_sql(endless).fetchall()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        started.close()
+
+
+@pytest.mark.parametrize("by_engine", [True, False])
+def test_a_log_that_another_program_writes_to_is_refused(
+    by_engine: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(HEADER + ROW)
+    log = open_log(str(path), {}, tmp_path)
+    path.write_text(HEADER + ROW + ROW)
+    monkeypatch.setattr(exposures, "ENGINE_FROM_BYTES", 0 if by_engine else 1e12)
+    with (
+        ExposureTally(zone=None, creative_ids=KNOWN, memory="99MB", folder=tmp_path) as tally,
+        pytest.raises(InputError, match="changed while it was read"),
+    ):
+        tally.add(log, ())
