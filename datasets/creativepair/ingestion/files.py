@@ -28,6 +28,7 @@ _FORMATS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
 JSON_FORMS = (".jsonl", ".ndjson")
 _FORMAT_HINT = "Give CSV, Parquet or JSONL, each also as .gz."
 _BATCH_ROWS = 65_536
+_GLOB = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +76,28 @@ def expand(pattern: str, *, allow_remote: bool) -> list[str]:
             raise InputError(
                 f"{pattern} is a remote address", hint="Pass --allow-remote to read it."
             )
-        return [pattern]
+        return _expand_remote(pattern)
     if Path(pattern).is_file():
         return [pattern]
     found = sorted(path for path in glob.glob(pattern, recursive=True) if Path(path).is_file())  # noqa: PTH207 (absolute patterns)
     if not found:
         raise InputError(f"no file {pattern}", hint="Check the path; quote a glob.")
+    return found
+
+
+def _expand_remote(pattern: str) -> list[str]:
+    # In a web address a question mark starts the query, and no server lists its files.
+    if pattern.startswith(("http://", "https://")) or not _GLOB & set(pattern):
+        return [pattern]
+    try:
+        system, path = fsspec.core.url_to_fs(pattern)
+        found = sorted(system.unstrip_protocol(name) for name in system.glob(path))
+    except (OSError, ImportError, ValueError) as error:
+        raise InputError(
+            f"{pattern} cannot be listed: {error}", hint="Check the address."
+        ) from error
+    if not found:
+        raise InputError(f"no file {pattern}", hint="Check the address.")
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -309,6 +310,21 @@ def test_a_glob_reads_every_file_once(stocked: Desk) -> None:
     stocked.write("day-2.csv", f"{COUNTS},day", "i1,c1,20,2,2025-03-02")
     stocked.ingest(exposures=[str(stocked.inputs / "day-*.csv"), first])
     assert sorted(stocked.exposures().values()) == [(10, 1), (20, 2)]
+
+
+def test_logs_are_read_at_any_address_and_globs_of_them(stocked: Desk) -> None:
+    store = fsspec.filesystem("memory")
+    for day in (1, 2):
+        row = f"{COUNTS},day\ni1,c1,{day}0,{day},2025-03-0{day}\n"
+        store.pipe(f"/logs/day-{day}.csv", row.encode())
+    stocked.ingest(exposures=["memory://logs/day-2.csv"], allow_remote=True)
+    assert sorted(stocked.exposures().values()) == [(20, 2)]
+    report = stocked.ingest(exposures=["memory://logs/day-*.csv"], allow_remote=True)
+    assert len(report.recognised) == 1
+    assert sorted(stocked.exposures().values()) == [(10, 1), (20, 2)]
+    for address in ("memory://logs/week-*.csv", "memory://logs/day-3.csv", "nowhere://logs/*.csv"):
+        with pytest.raises(InputError, match=r"no file|cannot be (read|listed)"):
+            stocked.ingest(exposures=[address], allow_remote=True)
 
 
 def test_a_path_that_names_nothing_is_refused(tmp_path: Path) -> None:
