@@ -77,7 +77,9 @@ def test_pairs_of_few_items_have_no_interval() -> None:
     assert found.phi_interval is found.omega_interval is None
     many = np.random.default_rng(2).normal(0, 0.2, 150)
     left, right = np.triu_indices(150, 1)
-    spread = fit_tau(many[left] - many[right], np.full(len(left), 0.01), np.zeros(len(left)))
+    spread = fit_tau(
+        many[left] - many[right], np.full(len(left), 0.01), np.zeros(len(left), dtype=int)
+    )
     assert spread.interval is None
 
 
