@@ -266,29 +266,31 @@ def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:
         kappa: where to start, and to stay where nothing is known of it.
     """
 
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        sds = np.array([np.exp(parameters[0]), *parameters[1:]])
-        total = slopes @ sds**2
-        slope = (1 - squares / total) / total  # of log(total) + squares / total, by total
-        gradient = slope @ slopes / len(squares) * 2 * sds * np.array([sds[0], 1, 1])
-        return float((np.log(total) + squares / total).mean()), gradient
+    # In squares, of which the variance is linear: by its deviation, omega would have a saddle at 0,
+    # where a search that steps on it stays. In units of v, so that all steps are of one size.
+    unit = np.array([1.0, np.median(slopes[:, 0]), 1.0])
+    scaled = slopes * unit
 
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        total = scaled @ parameters
+        slope = (1 - squares / total) / total  # of log(total) + squares / total, by total
+        return float((np.log(total) + squares / total).mean()), slope @ scaled / len(squares)
+
+    largest = _LARGEST_SD**2
     best = min(
         (
             minimize(
                 loss,
-                np.array([log_phi, omega, kappa_start]),
+                np.array([phi_start, omega_start, kappa**2]),
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[(np.log(1e-2), np.log(1e2)), (0.0, _LARGEST_SD), (0.0, _LARGEST_SD)],
+                bounds=[(1e-4, 1e4), (0.0, largest / unit[1]), (0.0, largest)],
             )
-            # 0 is a saddle of the slopes of omega and kappa, so one start lies on either side.
-            for log_phi, omega in ((0.0, 0.02), (-0.5, 0.5))
-            for kappa_start in ((kappa, 0.1) if slopes[:, 2].any() else (kappa,))
+            for phi_start, omega_start in ((1.0, 0.1), (0.4, 5.0))
         ),
         key=lambda found: float(found.fun),
     )
-    return np.array([np.exp(best.x[0]), *best.x[1:]])
+    return np.sqrt(best.x * unit)
 
 
 def _fit_tau(squares: Floats, variance: Floats, weight: Floats) -> float:

@@ -37,6 +37,22 @@ def test_planted_noise_comes_back(planted: NoiseModel) -> None:
     assert found.num_pairs == 20_000
 
 
+def test_no_fit_is_less_likely_than_the_planted_noise() -> None:
+    # A small omega beside many clicks once ended at 0 in some such draws.
+    planted = NoiseModel(0.8, 0.02, 2.0)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        v = np.exp(rng.uniform(-9, 0, 300))
+        u = np.where(rng.random(300) < 0.4, v * rng.exponential(2, 300), 0)
+        log_ratio = rng.normal(0, np.sqrt(planted.widen(v, u)))
+        found = fit_noise(log_ratio, v, np.arange(300), excess_variance=u).noise
+        loss = [
+            (np.log(noise.widen(v, u)) + log_ratio**2 / noise.widen(v, u)).sum()
+            for noise in (found, planted)
+        ]
+        assert loss[0] <= loss[1], (seed, found)
+
+
 @pytest.mark.parametrize("kappa", [0.0, 0.5, 1.2])
 def test_the_weight_of_strata_that_disagree_comes_back(kappa: float) -> None:
     rng = np.random.default_rng(11)
