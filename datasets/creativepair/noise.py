@@ -265,7 +265,6 @@ def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:
         slopes: of the variance by the squares of the three, [num_pairs, 3].
         kappa: where to start, and to stay where nothing is known of it.
     """
-
     # In squares, of which the variance is linear: by its deviation, omega would have a saddle at 0,
     # where a search that steps on it stays. In units of v, so that all steps are of one size.
     unit = np.array([1.0, np.median(slopes[:, 0]), 1.0])
