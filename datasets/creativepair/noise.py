@@ -289,7 +289,8 @@ def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:
         ),
         key=lambda found: float(found.fun),
     )
-    return np.sqrt(best.x * unit)
+    fitted: Floats = np.sqrt(best.x * unit)
+    return fitted
 
 
 def _fit_tau(squares: Floats, variance: Floats, weight: Floats) -> float:
