@@ -37,6 +37,9 @@ NO_CATEGORY = -1
 
 # A category with fewer would be the default but for some percent: there may be one for each item.
 _FEWEST_DIFFERENCES = 10
+# The scores of a fit sum to 0, so of one item alone its interval has no width at all; of five, a
+# 95 % one holds the truth in 84 of 100 runs.
+_FEWEST_ITEMS = 10
 _MANY_PAIRS = 100_000
 _MOST_ROUNDS = 500
 _SHARE_TOLERANCE = 1e-5
@@ -51,8 +54,9 @@ class NoiseFit:
 
     Attributes:
         num_pairs: A/A pairs that it was fitted on; 0 where it was given.
-        phi_interval, omega_interval: None where the fit leans on the default, which has none.
-        kappa_interval: None also where no pair has strata that disagree.
+        phi_interval, omega_interval: None where the fit leans on the default, which has none, or
+            its pairs are of fewer than ten items.
+        kappa_interval: None also where few pairs have strata that disagree.
     """
 
     noise: NoiseModel
@@ -67,7 +71,8 @@ class TauFit:
     """Spread of true log CTR ratios within an item.
 
     Attributes:
-        interval: of 95 %; None where the fit leans on a default.
+        interval: of 95 %; None where the fit leans on a default, or its pairs are of fewer than
+            ten items.
     """
 
     tau: float
@@ -104,7 +109,7 @@ def fit_noise(
     """Fit total variance = phi² v + omega² + kappa² u on A/A pairs, where the true log ratio is 0.
 
     Under `ENOUGH_PAIRS` pairs, the squares of the three are averaged with the default's, the fit
-    weighing num_pairs / ENOUGH_PAIRS. Where no strata disagree, kappa is the default's.
+    weighing num_pairs / ENOUGH_PAIRS; for kappa, only pairs whose strata disagree count.
 
     Args:
         log_ratio, count_variance: θ̂ and v of each A/A pair, [num_pairs]; NaN where a pair has no
@@ -121,21 +126,17 @@ def fit_noise(
     # The variance is linear in phi², omega² and kappa².
     slopes = np.stack([v, np.ones_like(v), u], axis=1)
     fitted = _fit_squares(squares, slopes, default.kappa)
-    share = min(1.0, len(squares) / ENOUGH_PAIRS)
+    informative = np.array([len(squares), len(squares), np.count_nonzero(u)])
+    shares = np.minimum(1.0, informative / ENOUGH_PAIRS)
     errors = _standard_errors(squares, slopes @ fitted**2, slopes, item)
     (phi, of_phi), (omega, of_omega), (kappa, of_kappa) = (
         _lean(sd, error, share, at_default)
-        for sd, error, at_default in zip(
-            fitted, errors, (default.phi, default.omega, default.kappa), strict=True
+        for sd, error, share, at_default in zip(
+            fitted, errors, shares, (default.phi, default.omega, default.kappa), strict=True
         )
     )
-    return NoiseFit(
-        NoiseModel(phi=phi, omega=omega, kappa=kappa),
-        len(squares),
-        of_phi,
-        of_omega,
-        of_kappa if u.any() else None,
-    )
+    noise = NoiseModel(phi=phi, omega=omega, kappa=kappa)
+    return NoiseFit(noise, len(squares), of_phi, of_omega, of_kappa)
 
 
 def fit_tau(
@@ -264,30 +265,32 @@ def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:
         slopes: of the variance by the squares of the three, [num_pairs, 3].
         kappa: where to start, and to stay where nothing is known of it.
     """
+    # In squares, of which the variance is linear: by its deviation, omega would have a saddle at 0,
+    # where a search that steps on it stays. In units of v, so that all steps are of one size.
+    unit = np.array([1.0, np.median(slopes[:, 0]), 1.0])
+    scaled = slopes * unit
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        sds = np.array([np.exp(parameters[0]), *parameters[1:]])
-        total = slopes @ sds**2
+        total = scaled @ parameters
         slope = (1 - squares / total) / total  # of log(total) + squares / total, by total
-        gradient = slope @ slopes / len(squares) * 2 * sds * np.array([sds[0], 1, 1])
-        return float((np.log(total) + squares / total).mean()), gradient
+        return float((np.log(total) + squares / total).mean()), slope @ scaled / len(squares)
 
+    largest = _LARGEST_SD**2
     best = min(
         (
             minimize(
                 loss,
-                np.array([log_phi, omega, kappa_start]),
+                np.array([phi_start, omega_start, kappa**2]),
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[(np.log(1e-2), np.log(1e2)), (0.0, _LARGEST_SD), (0.0, _LARGEST_SD)],
+                bounds=[(1e-4, 1e4), (0.0, largest / unit[1]), (0.0, largest)],
             )
-            # 0 is a saddle of the slopes of omega and kappa, so one start lies on either side.
-            for log_phi, omega in ((0.0, 0.02), (-0.5, 0.5))
-            for kappa_start in ((kappa, 0.1) if slopes[:, 2].any() else (kappa,))
+            for phi_start, omega_start in ((1.0, 0.1), (0.4, 5.0))
         ),
         key=lambda found: float(found.fun),
     )
-    return np.array([np.exp(best.x[0]), *best.x[1:]])
+    fitted: Floats = np.sqrt(best.x * unit)
+    return fitted
 
 
 def _fit_tau(squares: Floats, variance: Floats, weight: Floats) -> float:
@@ -317,7 +320,8 @@ def _standard_errors(
 
     With the log-likelihood −½ Σ w (log V + θ̂²/V), V linear in the parameters: scores
     s = w ½ (θ̂²/V − 1) / V · slope, expected information H = Σ w ½ slope slopeᵀ / V², and the
-    covariance H⁻¹ (Σ over items of the outer product of their summed scores) H⁻¹.
+    covariance H⁻¹ (Σ over items of the outer product of their summed scores) H⁻¹, times
+    m / (m − 1) of m items. NaN under `_FEWEST_ITEMS`.
 
     Args:
         squares, total: θ̂² and V of each pair, [num_pairs].
@@ -330,10 +334,16 @@ def _standard_errors(
     total = np.maximum(total, np.finfo(np.float64).tiny ** 0.25)
     scores = (w * 0.5 * (squares / total - 1) / total)[:, None] * slopes
     information = (slopes * (w * 0.5 / total**2)[:, None]).T @ slopes
-    _, place = np.unique(item, return_inverse=True)
+    names, place = np.unique(item, return_inverse=True)
+    if len(names) < _FEWEST_ITEMS:
+        return np.full(slopes.shape[1], np.nan)
     summed = np.stack([np.bincount(place, column) for column in scores.T], axis=1)
-    inverse = np.linalg.pinv(information)
-    errors: Floats = np.sqrt(np.diag(inverse @ (summed.T @ summed) @ inverse))
+    # To a diagonal of 1 first: with many clicks v is so small beside 1 that phi would be cut off.
+    scale = np.sqrt(np.diag(information))
+    scale[scale == 0] = 1  # nothing is known of kappa
+    inverse = np.linalg.pinv(information / np.outer(scale, scale)) / np.outer(scale, scale)
+    covariance = inverse @ (summed.T @ summed) @ inverse * (len(names) / (len(names) - 1))
+    errors: Floats = np.sqrt(np.diag(covariance))
     return errors
 
 
@@ -344,11 +354,11 @@ def _lean(sd: float, error: float, share: float, default: float) -> tuple[float,
 
     Args:
         sd: the parameter as a standard deviation or a factor on one.
-        error: standard error of its square.
+        error: standard error of its square; NaN where there are too few items for one.
         share: weight of the fit, 0 to 1.
     """
     middle = share * sd**2 + (1 - share) * default**2
-    if share < 1:
+    if share < 1 or np.isnan(error):
         return float(np.sqrt(middle)), None
     half = INTERVAL_Z * error
     return float(np.sqrt(middle)), (

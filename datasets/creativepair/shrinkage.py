@@ -40,7 +40,7 @@ def update(
     density /= density.sum(axis=0)
     mean = (density * means).sum(axis=0)
     spread = (density * (variances + (means - mean) ** 2)).sum(axis=0)
-    prob = (density * ndtr(means / np.sqrt(variances))).sum(axis=0)
+    prob = (density * ndtr(log_ratio * np.sqrt(weight / variance))).sum(axis=0)
     return mean, np.sqrt(spread), np.minimum(prob, 1.0)  # shares sum to 1 but for rounding
 
 

@@ -268,6 +268,29 @@ def test_the_sample_ratio_check_rarely_flags_even_traffic() -> None:
     assert 0.04 < low < 0.06  # binomial sd 0.003
 
 
+@pytest.mark.parametrize(
+    ("total", "shares"),
+    [(500, [0.999, 0.001]), (100, [0.9] + [0.01] * 10), (50, [0.01] * 100), (10, [0.1] * 10)],
+)
+def test_the_sample_ratio_check_holds_where_few_impressions_were_to_come(
+    total: int, shares: list[float]
+) -> None:
+    # The chi-square would flag 1.5 %, 0.9 %, 0.2 % and 0.2 % of these fair splits.
+    splits = np.random.default_rng(5).multinomial(total, shares, size=10_000)
+    low = np.mean([compute_sample_ratio_p(split.tolist(), shares) < 0.001 for split in splits])
+    assert low < 0.0017  # 0.001 and two binomial sds
+
+
+def test_the_sample_ratio_check_of_few_impressions_is_exact() -> None:
+    # Two of two creatives by Bonferroni: 2 tests · 2 sides · P(3 or more of 4 at .001).
+    p = compute_sample_ratio_p([1, 3], [0.999, 0.001])
+    assert p == pytest.approx(4 * (4 * 0.999 * 0.001**3 + 0.001**4))
+    assert compute_sample_ratio_p([10**12 - 90, 90], [1 - 1e-12, 1e-12]) < 1e-60
+    assert compute_sample_ratio_p([300, 200], [0.999, 0.001]) < 1e-100
+    assert compute_sample_ratio_p([0, 4], [0.999, 0.001]) < 1e-10
+    assert compute_sample_ratio_p([4, 0], [0.999, 0.001]) == 1
+
+
 @pytest.mark.parametrize(("phi", "omega"), [(0.0, 0.1), (1.0, -0.1), (math.inf, 0), (1, math.nan)])
 def test_a_noise_model_that_is_no_spread_is_refused(phi: float, omega: float) -> None:
     with pytest.raises(ValidationError):

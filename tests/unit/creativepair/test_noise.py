@@ -37,6 +37,22 @@ def test_planted_noise_comes_back(planted: NoiseModel) -> None:
     assert found.num_pairs == 20_000
 
 
+def test_no_fit_is_less_likely_than_the_planted_noise() -> None:
+    # A small omega beside many clicks once ended at 0 in some such draws.
+    planted = NoiseModel(0.8, 0.02, 2.0)
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        v = np.exp(rng.uniform(-9, 0, 300))
+        u = np.where(rng.random(300) < 0.4, v * rng.exponential(2, 300), 0)
+        log_ratio = rng.normal(0, np.sqrt(planted.widen(v, u)))
+        found = fit_noise(log_ratio, v, np.arange(300), excess_variance=u).noise
+        loss = [
+            (np.log(noise.widen(v, u)) + log_ratio**2 / noise.widen(v, u)).sum()
+            for noise in (found, planted)
+        ]
+        assert loss[0] <= loss[1], (seed, found)
+
+
 @pytest.mark.parametrize("kappa", [0.0, 0.5, 1.2])
 def test_the_weight_of_strata_that_disagree_comes_back(kappa: float) -> None:
     rng = np.random.default_rng(11)
@@ -57,6 +73,42 @@ def test_where_no_strata_disagree_their_weight_is_the_default() -> None:
     found = fit_noise(log_ratio, v, np.arange(500), excess_variance=np.zeros(500))
     assert found.noise.kappa == DEFAULT_NOISE.kappa
     assert found.kappa_interval is None
+
+
+def test_few_pairs_whose_strata_disagree_leave_their_weight_to_the_default() -> None:
+    log_ratio, v = draw_aa_pairs(NoiseModel(1.2, 0.1), 500, seed=1)
+    u = np.where(np.arange(500) < 3, 0.5 * v, 0)
+    found = fit_noise(np.where(u > 0, 0, log_ratio), v, np.arange(500), excess_variance=u)
+    assert found.noise.kappa == pytest.approx(DEFAULT_NOISE.kappa, abs=0.02)
+    assert found.kappa_interval is None
+    assert found.phi_interval is not None
+
+
+def test_pairs_of_few_items_have_no_interval() -> None:
+    # One image under 20 ids: enough pairs, and a single item.
+    seen = np.random.default_rng(2).normal(0, 0.2, 20)
+    left, right = np.triu_indices(20, 1)
+    log_ratio, v = seen[left] - seen[right], np.full(len(left), 0.08)
+    found = fit_noise(log_ratio, v, np.zeros(len(left), dtype=int))
+    assert found.phi_interval is found.omega_interval is None
+    many = np.random.default_rng(2).normal(0, 0.2, 150)
+    left, right = np.triu_indices(150, 1)
+    spread = fit_tau(
+        many[left] - many[right], np.full(len(left), 0.01), np.zeros(len(left), dtype=int)
+    )
+    assert spread.interval is None
+
+
+@pytest.mark.parametrize("omega", [0.0, 0.1])
+def test_of_huge_counts_the_interval_of_phi_is_as_wide_as_what_they_tell(omega: float) -> None:
+    rng = np.random.default_rng(4)
+    v = 1e-9 * draw_variances(rng, 500)
+    log_ratio = rng.normal(0, np.sqrt(NoiseModel(1.2, omega).widen(v)))
+    found = fit_noise(log_ratio, v, np.arange(500))
+    assert found.phi_interval is not None
+    low, high = found.phi_interval
+    assert low < 1.2 < high
+    assert high - low < 0.4 if omega == 0 else high > 100  # nothing is known beside omega
 
 
 def test_intervals_hold_the_planted_noise_in_93_to_97_of_100_runs() -> None:

@@ -50,6 +50,11 @@ def test_certain_and_missing_ratios_stay_within_bounds() -> None:
     assert np.isnan([mean[2], sd[2], prob[2]]).all()
 
 
+def test_where_the_spread_within_items_is_next_to_nothing_no_pair_is_sure() -> None:
+    mean, sd, prob = update(np.array([0.8]), np.array([0.01]), 1e-200, NORMAL_SHAPE)
+    assert (mean[0], sd[0], prob[0]) == (0, 0, 0.5)
+
+
 def test_among_near_equal_ads_a_large_noisy_ratio_is_less_sure() -> None:
     near_equal = (0.5, 0.4, 0.0, 0.0, 0.0, 0.1, 0.0)
     noisy, precise = np.array([0.04]), np.array([0.001])
