@@ -155,7 +155,7 @@ def _check_group(
         ids = sorted(creative_id for (_, creative_id), i in place.items() if i in missing)
         problems.append(f"{name} has no share for {', '.join(ids)}")
     total = sum(group.values())
-    if abs(total - 1) > _ROUNDING * len(group) + 1e-9:
+    if not total or abs(total - 1) > _ROUNDING * len(group) + 1e-9:
         problems.append(f"the shares of {name} sum to {total:.6g}, not 1")
     return problems
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from creativepair import evidence as evidence_module
 from creativepair.errors import InputError
-from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel
-from creativepair.groups import ExpectedShare, FlaggedGroup
+from creativepair.evidence import DEFAULT_NOISE, DEFAULT_TAU, NoiseModel, read_log
+from creativepair.groups import ExpectedShare, FlaggedGroup, arrange_shares
 from creativepair.pairing import (
     MAX_PAIRS_PER_ITEM,
     PairBuild,
@@ -419,6 +419,14 @@ def test_without_logs_nothing_is_asked_of_the_shares() -> None:
 def test_shares_that_do_not_fit_the_logs_are_refused(shares: list[Any], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         build(TWO, UNEVEN, expected_shares=shares)
+
+
+def test_shares_of_nothing_but_zeros_are_refused_however_many() -> None:
+    names = [f"c{number}" for number in range(2_001)]
+    place = {("i", name): number for number, name in enumerate(names)}
+    log = read_log([expose("c0", GOOD, experiment_id="e")], place)
+    with pytest.raises(InputError, match="the shares of i/e sum to 0, not 1"):
+        arrange_shares([share(name, 0) for name in names], log, place)
 
 
 def test_of_many_problems_with_shares_twenty_are_told() -> None:
