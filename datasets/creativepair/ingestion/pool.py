@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
@@ -48,7 +48,7 @@ def count_processes() -> int:
 
 def map_in_order(
     work: Callable[[Task], Result], tasks: Iterable[Task], *, processes: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `work(task)` for each task, in the order of the tasks.
 
     Args:

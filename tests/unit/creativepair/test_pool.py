@@ -33,7 +33,7 @@ def test_tasks_are_read_only_a_little_ahead() -> None:
     endless: Iterator[int] = (next(read) for _ in count())
     results = map_in_order(operator.neg, endless, processes=2)
     assert [next(results) for _ in range(3)] == [0, -1, -2]
-    results.close()  # type: ignore[attr-defined]  # a generator
+    results.close()
     assert next(read) < 20
 
 
