@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Tick = tuple[float, str]
 
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 10, 46  # pixels around the frame
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 24, 10, 46  # pixels around the frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ MOST_DOTS = 2_000
 """Of each kind of pair: a page about a million pairs must stay a page."""
 
 _GAP_TICKS = (0.0, 0.2, 0.6, 1.0, 2.0, 4.0, 9.0, 19.0, 49.0, 99.0)
+_MOST_GAP_TICKS = 14  # as many lines of text as the frame is high
 _SHOWN_SHARE = 0.998
 _LARGEST_Z = 8.0
 _NUM_BARS = 10
@@ -224,5 +225,9 @@ def _make_gap_axis(size: Floats, min_gap: float) -> Axis:
     """Return an axis of log ratios, whose ticks say gaps."""
     # A few pairs with next to no clicks would press all others together.
     high = max(float(np.quantile(size, _SHOWN_SHARE)), math.log1p(min_gap)) * 1.1 + 0.02
-    ticks = [(math.log1p(gap), f"+{gap:,.0%}" if gap else "0%") for gap in _GAP_TICKS]
-    return Axis("adjusted gap in CTR", 0.0, high, [tick for tick in ticks if tick[0] <= high])
+    ticks: list[tuple[float, str]] = []
+    for gap in _GAP_TICKS:
+        at = math.log1p(gap)
+        if at <= high and (not ticks or at - ticks[-1][0] >= high / _MOST_GAP_TICKS):
+            ticks.append((at, f"+{gap:,.0%}" if gap else "0%"))
+    return Axis("adjusted gap in CTR", 0.0, high, ticks)

@@ -1,6 +1,7 @@
 """The report about a build: its figures are those of the build, and hostile text stays text."""
 
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -447,6 +448,16 @@ def test_of_many_pairs_a_seeded_sample_of_each_kind_is_drawn() -> None:
     assert drawn.svg.count("h0") == MOST_DOTS + 50
     assert len(drawn.svg) < 200_000
     assert drawn == draw_gaps(rows, settings, DEFAULT_NOISE, 0.3, NORMAL_SHAPE)
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.5, 2.0])
+def test_the_gaps_named_beside_the_frame_do_not_touch(spread: float) -> None:
+    rows = make_rows(500, log_ratio=np.random.default_rng(0).normal(0, spread, 500))
+    drawn = draw_gaps(rows, PairSettings().model_dump(), DEFAULT_NOISE, 0.3, NORMAL_SHAPE)
+    assert drawn is not None
+    heights = [float(y) for y in re.findall(r'y="([\d.]+)" text-anchor="end"', drawn.svg)]
+    assert len(heights) >= 2
+    assert (-np.diff(heights) >= 16).all()
 
 
 def test_every_reason_is_put_into_words() -> None:
