@@ -37,10 +37,13 @@ Package = Mapping[str, str]
 
 
 class Pairs:
-    """Counts of pairs of one kind; every array is [num_pairs]."""
+    """Counts of pairs of one kind, with numbers of the test and of A's look in it; [num_pairs]."""
 
     def __init__(self, rows: Sequence[tuple[int, Package, Package]]) -> None:
         self.test: Ints = np.array([test for test, _, _ in rows], dtype=np.int64)
+        looks = [(test, a["headline"], a["eyecatcher_id"]) for test, a, _ in rows]
+        numbers = {look: number for number, look in enumerate(dict.fromkeys(looks))}
+        self.look: Ints = np.array([numbers[look] for look in looks], dtype=np.int64)
         self.n_a, self.c_a, self.n_b, self.c_b = (
             np.array([float(package[column]) for package in side])
             for side in ([a for _, a, _ in rows], [b for _, _, b in rows])
@@ -159,12 +162,13 @@ def describe_halves(same: Pairs, num_splits: int) -> list[tuple[str, str]]:
             plain.log_ratio[fitted_on],
             plain.count_variance[fitted_on],
             same.test[fitted_on],
+            same.look[fitted_on],
         ).noise
         held = ~fitted_on & ~np.isnan(plain.log_ratio)
         for shares, model in ((before, NoiseModel(1.0, 0.0)), (after, noise)):
             z = plain.log_ratio[held] / np.sqrt(model.widen(plain.count_variance[held]))
             shares.append(float((np.abs(z) > INTERVAL_Z).mean()))
-    fit = fit_noise(plain.log_ratio, plain.count_variance, same.test)
+    fit = fit_noise(plain.log_ratio, plain.count_variance, same.test, same.look)
     return [
         ("A/A pairs with an absolute z over 1.96, other half, counts alone", _spread(before)),
         ("… with noise fitted on the first half", _spread(after)),
@@ -178,8 +182,9 @@ def describe_halves(same: Pairs, num_splits: int) -> list[tuple[str, str]]:
 
 def describe_spread(found: Mapping[str, Pairs]) -> list[tuple[str, str]]:
     """Fit the spread of true differences within tests, by what differs."""
-    same = found["A/A"].estimate(NoiseModel(1.0, 0.0))
-    noise = fit_noise(same.log_ratio, same.count_variance, found["A/A"].test).noise
+    same = found["A/A"]
+    plain = same.estimate(NoiseModel(1.0, 0.0))
+    noise = fit_noise(plain.log_ratio, plain.count_variance, same.test, same.look).noise
     lines = []
     for kind in KINDS[:2]:
         estimates = found[kind].estimate(noise)

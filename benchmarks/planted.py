@@ -317,22 +317,26 @@ def realise(truth: Floats, answers: Answers) -> tuple[float, float]:
 def calibrate(truth: Floats, prob: Floats, seed: int) -> tuple[float, float]:
     """Return the ECE of P on one pair an item, and its 95th percentile for a perfect model.
 
-    Pairs of equal truth, A/A or not, have no sign to be right about and are left out. One pair an
-    item: the perfect model is drawn pair by pair, and pairs of one item are not independent.
+    Over all pairs but the A/A ones, on which no spread is fitted. P promises how often the first
+    is truly better among pairs that look like this one, and says 0.5 of ads that do not differ: a
+    pair of equal truth is among those that P was fitted on, and counts as won by half. Left out, a
+    posterior under the planted prior and noise would be called too unsure. One pair an item: the
+    perfect model is drawn pair by pair, and pairs of one item are not independent.
     """
     rng = np.random.default_rng(seed)
-    difference = truth[:, FIRST] - truth[:, SECOND]
-    usable = (difference != 0) & ~np.isnan(prob)
+    usable = ~np.isnan(prob)
+    usable[COPIES, 0] = False
     drawn = np.argmax(usable * rng.random(usable.shape), axis=1)
     rows = np.flatnonzero(usable.any(axis=1))
-    p, won = prob[rows, drawn[rows]], difference[rows, drawn[rows]] > 0
+    difference = (truth[:, FIRST] - truth[:, SECOND])[rows, drawn[rows]]
+    p, won = prob[rows, drawn[rows]], (1 + np.sign(difference)) / 2
     order = np.argsort(p)
     p, won = p[order], won[order]
     perfect = [_compute_ece(p, rng.random(len(p)) < p) for _ in range(400)]
     return _compute_ece(p, won), float(np.quantile(perfect, 0.95))
 
 
-def _compute_ece(p: Floats, won: Flags) -> float:
+def _compute_ece(p: Floats, won: Floats | Flags) -> float:
     """Return the expected calibration error of sorted P in bins of equal size."""
     bins = np.array_split(p - won, NUM_BINS)
     return float(sum(abs(part.sum()) for part in bins) / len(p))

@@ -31,7 +31,7 @@ from creativepair.evidence import (
 from creativepair.shrinkage import NORMAL_SHAPE, SHAPE_SCALES, Shape, relative_log_density
 
 ENOUGH_PAIRS = 100
-"""From so many pairs on, a fit stands alone; under it, it is drawn towards the default."""
+"""From so many free differences on, a fit stands alone; under it, it leans on the default."""
 
 NO_CATEGORY = -1
 
@@ -41,9 +41,10 @@ _FEWEST_DIFFERENCES = 10
 # 95 % one holds the truth in 84 of 100 runs.
 _FEWEST_ITEMS = 10
 _MANY_PAIRS = 100_000
-_MOST_ROUNDS = 500
-_SHARE_TOLERANCE = 1e-5
 _LARGEST_SD = 3.0  # of a log ratio: a factor of 20 between two equal images is no noise
+# Independent logs spread at least as much as a binomial. Where a log was copied under a second id,
+# nothing differs at all, and a fit would be sure of everything.
+_SMALLEST_PHI = 1.0
 
 Interval = tuple[float, float]
 
@@ -102,37 +103,47 @@ def fit_noise(
     log_ratio: Floats,
     count_variance: Floats,
     item: Ints,
+    image: Ints,
     *,
     excess_variance: Floats | None = None,
     default: NoiseModel = DEFAULT_NOISE,
 ) -> NoiseFit:
     """Fit total variance = phi² v + omega² + kappa² u on A/A pairs, where the true log ratio is 0.
 
-    Under `ENOUGH_PAIRS` pairs, the squares of the three are averaged with the default's, the fit
-    weighing num_pairs / ENOUGH_PAIRS; for kappa, only pairs whose strata disagree count.
+    n copies of one image have n (n − 1) / 2 pairs and n − 1 free differences, so their pairs weigh
+    2 / n each. Under `ENOUGH_PAIRS` free differences, the squares of the three are averaged with
+    the default's, the fit weighing their share of it; for kappa, only pairs whose strata disagree
+    count. phi is 1 or more.
 
     Args:
         log_ratio, count_variance: θ̂ and v of each A/A pair, [num_pairs]; NaN where a pair has no
             estimate.
         item: number of the pair's item, [num_pairs].
+        image: number of the image that the pair shows, another one in each item, [num_pairs].
         excess_variance: u of each A/A pair, [num_pairs]; 0 when not given.
         default: what to lean on.
     """
     known = ~np.isnan(log_ratio)
     squares, v, item = log_ratio[known] ** 2, count_variance[known], item[known]
+    weight = _weigh_pairs(image[known])
     u = np.zeros_like(v) if excess_variance is None else excess_variance[known]
     if not len(squares):
         return NoiseFit(default, 0)
     # The variance is linear in phi², omega² and kappa².
     slopes = np.stack([v, np.ones_like(v), u], axis=1)
-    fitted = _fit_squares(squares, slopes, default.kappa)
-    informative = np.array([len(squares), len(squares), np.count_nonzero(u)])
-    shares = np.minimum(1.0, informative / ENOUGH_PAIRS)
-    errors = _standard_errors(squares, slopes @ fitted**2, slopes, item)
+    fitted = _fit_squares(squares, slopes, weight, default.kappa)
+    free = np.array([weight.sum(), weight.sum(), weight[u > 0].sum()])
+    shares = np.minimum(1.0, free / ENOUGH_PAIRS)
+    errors = _standard_errors(squares, slopes @ fitted**2, slopes, item, weight)
     (phi, of_phi), (omega, of_omega), (kappa, of_kappa) = (
-        _lean(sd, error, share, at_default)
-        for sd, error, share, at_default in zip(
-            fitted, errors, shares, (default.phi, default.omega, default.kappa), strict=True
+        _lean(sd, error, share, at_default, smallest)
+        for sd, error, share, at_default, smallest in zip(
+            fitted,
+            errors,
+            shares,
+            (default.phi, default.omega, default.kappa),
+            (_SMALLEST_PHI, 0.0, 0.0),
+            strict=True,
         )
     )
     noise = NoiseModel(phi=phi, omega=omega, kappa=kappa)
@@ -189,7 +200,13 @@ def fit_tau_by_category(
 
 
 def fit_shape(log_ratio: Floats, variance: Floats, tau: Floats, item: Ints) -> Shape:
-    """Fit the shares of `SHAPE_SCALES`: θ̂ ~ Σ share N(0, (scale tau)² + V), by EM.
+    """Fit the shares of `SHAPE_SCALES`: θ̂ ~ Σ share N(0, (scale tau)² + V), by likelihood.
+
+    With Σ share added to the mean loss, the shares of its only minimum over share ≥ 0 sum to 1. EM
+    gets there too, but between scales that look alike only after thousands of rounds.
+
+    Source: Kim et al. 2020, "A fast algorithm for maximum likelihood estimation of mixture
+    proportions using sequential quadratic programming", section 2.
 
     Pairs weigh as in `fit_tau`, and under `ENOUGH_PAIRS` free differences the shares are averaged
     with those of one normal.
@@ -207,12 +224,20 @@ def fit_shape(log_ratio: Floats, variance: Floats, tau: Floats, item: Ints) -> S
     weight = _weigh_pairs(item[rows])
     prior = (np.array(SHAPE_SCALES)[:, None] * tau[rows]) ** 2
     density = np.exp(relative_log_density(log_ratio[rows], prior + variance[rows]))
-    shares = np.full(len(SHAPE_SCALES), 1 / len(SHAPE_SCALES))
-    for _ in range(_MOST_ROUNDS):
-        before = shares
-        shares = before * (density @ (weight / (before @ density))) / weight.sum()
-        if np.abs(shares - before).max() < _SHARE_TOLERANCE:
-            break
+    part = weight / weight.sum()
+
+    def loss(shares: Floats) -> tuple[float, Floats]:
+        mixed = np.maximum(shares @ density, np.finfo(np.float64).tiny)
+        return float(shares.sum() - part @ np.log(mixed)), 1 - density @ (part / mixed)
+
+    shares = minimize(
+        loss,
+        np.full(len(SHAPE_SCALES), 1 / len(SHAPE_SCALES)),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, None)] * len(SHAPE_SCALES),
+        options={"ftol": 1e-13, "gtol": 1e-7},
+    ).x
     own = min(1.0, float(weight.sum()) / ENOUGH_PAIRS)
     leaned = own * shares + (1 - own) * np.array(NORMAL_SHAPE)
     return tuple((leaned / leaned.sum()).tolist())
@@ -221,6 +246,7 @@ def fit_shape(log_ratio: Floats, variance: Floats, tau: Floats, item: Ints) -> S
 def fit_constants(
     estimates: Estimates,
     item: Ints,
+    image: Ints,
     category: Ints,
     same: Flags,
     different: Flags,
@@ -233,12 +259,15 @@ def fit_constants(
     Args:
         estimates: of all pairs, under any constants.
         item, category: numbers of each pair's item and its category, [num_pairs].
+        image: number of A's image, another one in each item, [num_pairs].
         same, different: which pairs to fit on, [num_pairs].
         noise, tau: constants that are given and not fitted; a given tau is that of all categories.
     """
     log_ratio, v, u = estimates.log_ratio, estimates.count_variance, estimates.excess_variance
     if noise is None:
-        noise_fit = fit_noise(log_ratio[same], v[same], item[same], excess_variance=u[same])
+        noise_fit = fit_noise(
+            log_ratio[same], v[same], item[same], image[same], excess_variance=u[same]
+        )
     else:
         noise_fit = NoiseFit(noise, 0)
     if tau is not None:
@@ -257,23 +286,26 @@ def fit_constants(
     return Constants(noise_fit, tau_fit, by_category, tau_of_pair, shape)
 
 
-def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:
+def _fit_squares(squares: Floats, slopes: Floats, weight: Floats, kappa: float) -> Floats:
     """Return phi, omega and kappa at the maximum of the normal likelihood with mean 0.
 
     Args:
         squares: θ̂² of each pair, [num_pairs].
         slopes: of the variance by the squares of the three, [num_pairs, 3].
+        weight: of each pair, [num_pairs].
         kappa: where to start, and to stay where nothing is known of it.
     """
     # In squares, of which the variance is linear: by its deviation, omega would have a saddle at 0,
     # where a search that steps on it stays. In units of v, so that all steps are of one size.
     unit = np.array([1.0, np.median(slopes[:, 0]), 1.0])
     scaled = slopes * unit
+    weight = weight / weight.sum()
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
         total = scaled @ parameters
-        slope = (1 - squares / total) / total  # of log(total) + squares / total, by total
-        return float((np.log(total) + squares / total).mean()), slope @ scaled / len(squares)
+        # Of log(total) + squares / total, by total.
+        slope = weight * (1 - squares / total) / total
+        return float(weight @ (np.log(total) + squares / total)), slope @ scaled
 
     largest = _LARGEST_SD**2
     best = min(
@@ -283,9 +315,9 @@ def _fit_squares(squares: Floats, slopes: Floats, kappa: float) -> Floats:
                 np.array([phi_start, omega_start, kappa**2]),
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[(1e-4, 1e4), (0.0, largest / unit[1]), (0.0, largest)],
+                bounds=[(_SMALLEST_PHI**2, 1e4), (0.0, largest / unit[1]), (0.0, largest)],
             )
-            for phi_start, omega_start in ((1.0, 0.1), (0.4, 5.0))
+            for phi_start, omega_start in ((1.5, 0.1), (1.0, 5.0))
         ),
         key=lambda found: float(found.fun),
     )
@@ -301,8 +333,9 @@ def _fit_tau(squares: Floats, variance: Floats, weight: Floats) -> float:
     return float(minimize_scalar(loss, bounds=(1e-4, _LARGEST_SD), method="bounded").x)
 
 
-def _weigh_pairs(item: Ints) -> Floats:
-    _, inverse, num_pairs = np.unique(item, return_inverse=True, return_counts=True)
+def _weigh_pairs(group: Ints) -> Floats:
+    """Return weights that sum to the free differences of each group: an item, or an image."""
+    _, inverse, num_pairs = np.unique(group, return_inverse=True, return_counts=True)
     # n (n − 1) / 2 pairs come from n creatives; where some have no estimate, from about so many.
     num_creatives = (1 + np.sqrt(1 + 8 * num_pairs)) / 2
     weights: Floats = (2 / num_creatives)[inverse]
@@ -314,7 +347,7 @@ def _standard_errors(
     total: Floats,
     slopes: Floats,
     item: Ints,
-    weight: Floats | None = None,
+    weight: Floats,
 ) -> Floats:
     """Return the cluster-robust standard errors of the parameters of a variance, [num_parameters].
 
@@ -327,13 +360,12 @@ def _standard_errors(
         squares, total: θ̂² and V of each pair, [num_pairs].
         slopes: derivative of V by each parameter, [num_pairs, num_parameters].
         item: number of the pair's item, [num_pairs].
-        weight: w, [num_pairs]; 1 when not given.
+        weight: w, [num_pairs].
     """
-    w = np.ones_like(total) if weight is None else weight
     # An infinitesimal floor: where nothing spreads at all, V is 0.
     total = np.maximum(total, np.finfo(np.float64).tiny ** 0.25)
-    scores = (w * 0.5 * (squares / total - 1) / total)[:, None] * slopes
-    information = (slopes * (w * 0.5 / total**2)[:, None]).T @ slopes
+    scores = (weight * 0.5 * (squares / total - 1) / total)[:, None] * slopes
+    information = (slopes * (weight * 0.5 / total**2)[:, None]).T @ slopes
     names, place = np.unique(item, return_inverse=True)
     if len(names) < _FEWEST_ITEMS:
         return np.full(slopes.shape[1], np.nan)
@@ -347,7 +379,9 @@ def _standard_errors(
     return errors
 
 
-def _lean(sd: float, error: float, share: float, default: float) -> tuple[float, Interval | None]:
+def _lean(
+    sd: float, error: float, share: float, default: float, smallest: float = 0.0
+) -> tuple[float, Interval | None]:
     """Average a squared parameter with the default's; return it and its interval, as deviations.
 
     An average has no interval: how far the default is off, the pairs do not say.
@@ -356,12 +390,13 @@ def _lean(sd: float, error: float, share: float, default: float) -> tuple[float,
         sd: the parameter as a standard deviation or a factor on one.
         error: standard error of its square; NaN where there are too few items for one.
         share: weight of the fit, 0 to 1.
+        smallest: what the parameter can be, at the end of an interval too.
     """
     middle = share * sd**2 + (1 - share) * default**2
     if share < 1 or np.isnan(error):
         return float(np.sqrt(middle)), None
     half = INTERVAL_Z * error
     return float(np.sqrt(middle)), (
-        float(np.sqrt(max(0.0, middle - half))),
+        float(np.sqrt(max(smallest**2, middle - half))),
         float(np.sqrt(middle + half)),
     )

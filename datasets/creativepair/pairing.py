@@ -7,7 +7,7 @@ the order of its inputs does not matter. Every pair that is not a candidate has 
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -218,7 +218,8 @@ def build_pairs(
         pool, log.impressions, settings, _find_places(judged, place)
     )
     estimates, declared = estimate_pairs(log, pairs.a, pairs.b)
-    identical = _find_identical(pool, pairs)
+    image = _number_images(pool)
+    identical: Flags = image[pairs.a] == image[pairs.b]
     in_flagged = find_in_groups(log, pairs.a, pairs.b, flagged)
     left_out = in_flagged & (not settings.include_flagged_groups)
     aa = identical & ~left_out
@@ -226,6 +227,7 @@ def build_pairs(
     fitted = fit_constants(
         estimates,
         _number_items(pool)[pairs.a],
+        image[pairs.a],
         category[pairs.a],
         aa,
         ~identical & ~left_out,
@@ -351,15 +353,15 @@ def _draw_pairs_of_item(item_id: str, members: Ints, seed: int) -> Ints:
     return np.stack([members[i], members[i + 1 + ranks - start[i]]])
 
 
-def _find_identical(pool: Sequence[Creative], pairs: _Pairs) -> Flags:
-    look = _number(_name_looks(pool))
-    found: Flags = look[pairs.a] == look[pairs.b]
-    return found
+def _number_images(pool: Sequence[Creative]) -> Ints:
+    """Return for each creative the number of its image, another in each item, [num_creatives]."""
+    looks = _name_looks(pool)
+    return _number((creative.item_id, look) for creative, look in zip(pool, looks, strict=True))
 
 
-def _number(names: Iterable[str]) -> Ints:
+def _number(names: Iterable[Hashable]) -> Ints:
     """Return a number for each name, equal where the names are, [num_names]."""
-    numbers: dict[str, int] = {}
+    numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.int64)
 
 

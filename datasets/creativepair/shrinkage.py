@@ -12,8 +12,10 @@ Floats = NDArray[np.float64]
 
 # Standard deviations as multiples of tau. Where most ads are near equal and some far apart, one
 # normal fits neither, and shrinks what noise made of the near-equal ones too little.
+# Under 1/8 a scale is less than noise can be told from: the error of the noise alone would decide
+# how much of the ads is there, and P would be too unsure of all near-equal ones.
 # Source: Stephens 2017, "False discovery rates: a new deal", scale mixtures with a mode at 0.
-SHAPE_SCALES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
+SHAPE_SCALES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0)
 Shape = tuple[float, ...]  # the share of each scale, summing to 1
 NORMAL_SHAPE: Shape = tuple(float(scale == 1) for scale in SHAPE_SCALES)
 

@@ -275,9 +275,9 @@ def test_a_spread_of_several_normals_is_told_and_one_is_not(empty: Studio) -> No
     fill(empty, 3)
     _, page = build_and_report(empty, tau=0.3)
     assert "not spread like one normal" not in page.text
-    shape = {"0.0625": 0.7, "0.125": 0.0, "0.25": 0.0, "0.5": 0.0, "1.0": 0.2, "2.0": 0.1, "4.0": 0}
+    shape = {"0.125": 0.7, "0.25": 0.0, "0.5": 0.0, "1.0": 0.2, "2.0": 0.1, "4.0": 0}
     change_summary(empty, lambda summary: summary.update(tau_shape=shape))
-    told = "70% have a standard deviation of 0.0625 tau, 20% have a standard deviation of 1.0 tau,"
+    told = "70% have a standard deviation of 0.125 tau, 20% have a standard deviation of 1.0 tau,"
     assert told in Page(report_pairs(empty)).text
 
 

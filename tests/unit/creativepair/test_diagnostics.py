@@ -15,7 +15,7 @@ NOISE = NoiseModel(phi=1.2, omega=0.1)
 TAU = 0.3
 
 
-@pytest.mark.parametrize("shape", [NORMAL_SHAPE, (0.5, 0, 0, 0, 0.4, 0, 0.1)])
+@pytest.mark.parametrize("shape", [NORMAL_SHAPE, (0.5, 0, 0, 0.4, 0, 0.1)])
 @pytest.mark.parametrize(("confidence", "ctr"), [(0.95, 0.01), (0.8, 0.003), (0.99, 0.2)])
 def test_a_pair_with_just_the_needed_impressions_has_just_the_confidence(
     confidence: float, ctr: float, shape: Shape

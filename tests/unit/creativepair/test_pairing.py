@@ -354,6 +354,22 @@ def test_copies_of_a_copy_are_identical_and_yield_the_noise_scale() -> None:
     assert found.noise_scale == pytest.approx(math.log(1.5) / math.sqrt(12.2 / 150))
 
 
+@pytest.mark.parametrize(("num_items", "enough"), [(12, False), (13, True)])
+def test_noise_stands_alone_from_a_hundred_free_differences_on(
+    num_items: int, enough: bool
+) -> None:
+    # Nine copies an item, of one picture in all items: 36 pairs and 8 free differences in each.
+    rng = np.random.default_rng(0)
+    creatives, exposures = [], []
+    for item in map(str, range(num_items)):
+        for k in map(str, range(9)):
+            creatives.append(make_creative(k, item, pixel_sha256="0" * 64))
+            exposures.append(expose(k, (20_000, int(rng.binomial(20_000, 0.03))), item))
+    found = build(creatives, exposures, noise=None)
+    assert found.num_aa_pairs == 36 * num_items
+    assert (found.noise.phi_interval is not None) == enough
+
+
 def test_an_uneven_experiment_is_flagged_and_kept_only_when_asked() -> None:
     logs = [
         expose("x", (20_000, 600), experiment_id="e"),

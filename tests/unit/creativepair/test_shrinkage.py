@@ -6,7 +6,7 @@ from scipy.special import ndtr
 
 from creativepair.shrinkage import NORMAL_SHAPE, SHAPE_SCALES, update
 
-MIXED = (0.1, 0.3, 0.2, 0.0, 0.1, 0.2, 0.1)
+MIXED = (0.4, 0.2, 0.0, 0.1, 0.2, 0.1)
 
 
 def test_one_normal_shrinks_by_the_textbook_formula() -> None:
@@ -56,7 +56,7 @@ def test_where_the_spread_within_items_is_next_to_nothing_no_pair_is_sure() -> N
 
 
 def test_among_near_equal_ads_a_large_noisy_ratio_is_less_sure() -> None:
-    near_equal = (0.5, 0.4, 0.0, 0.0, 0.0, 0.1, 0.0)
+    near_equal = (0.9, 0.0, 0.0, 0.0, 0.1, 0.0)
     noisy, precise = np.array([0.04]), np.array([0.001])
     ratio = np.array([0.5])
     assert update(ratio, noisy, 0.3, NORMAL_SHAPE)[2][0] > 0.95
