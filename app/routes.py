@@ -19,8 +19,9 @@ from starlette.routing import Route
 from annotators import decisions
 from annotators.decisions import FinalAction, Timing, to_verdict
 from annotators.presentation import show_step
+from annotators.progress import ProgressMeter
 from annotators.queue import require_lease
-from app.bootstrap import LOCAL_ANNOTATOR, Studio
+from app.bootstrap import LOCAL_ANNOTATOR, LOCAL_ROLE, Studio
 from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
 from creativepair.images import DERIVATIVE_MEDIA_TYPE
 from creativepair.records import HumanVerdict
@@ -79,8 +80,8 @@ class UndoBody(_Body):
     decision: Key
 
 
-class SkipBody(_Body):
-    """Which lease to put aside."""
+class LeaseBody(_Body):
+    """Which lease to put aside or to keep."""
 
     lease: Key
 
@@ -107,6 +108,7 @@ def desk_routes(studio: Studio) -> list[Route]:
         Route("/desk/undo", desk.undo, methods=["POST"]),
         Route("/desk/skip", desk.skip, methods=["POST"]),
         Route("/desk/autosave", desk.autosave, methods=["POST"]),
+        Route("/desk/alive", desk.alive, methods=["POST"]),
     ]
 
 
@@ -119,7 +121,7 @@ class _Desk:
         self._workspace = studio.workspace
         self._store = studio.store
         self._pictures = studio.workspace.derivatives
-        self._protocol = studio.workspace.protocol
+        self._meter = ProgressMeter()
 
     async def picture(self, request: Request) -> Response:
         """Serve a derivative by its content hash; originals keep their metadata and stay in."""
@@ -147,6 +149,7 @@ class _Desk:
             lease = require_lease(connection, LOCAL_ANNOTATOR, body.lease)
             decisions.decide_blind(
                 connection,
+                self._workspace,
                 LOCAL_ANNOTATOR,
                 lease_id=body.lease,
                 decision=body.decision,
@@ -163,8 +166,8 @@ class _Desk:
         def write(connection: Connection, body: FinalBody) -> None:
             decisions.decide_final(
                 connection,
+                self._workspace,
                 LOCAL_ANNOTATOR,
-                self._protocol,
                 lease_id=body.lease,
                 decision=body.decision,
                 action=body.action,
@@ -180,6 +183,7 @@ class _Desk:
         def write(connection: Connection, body: UndoBody) -> None:
             decisions.undo(
                 connection,
+                self._workspace,
                 LOCAL_ANNOTATOR,
                 final_decision=body.decision,
                 now=datetime.now(UTC),
@@ -190,10 +194,26 @@ class _Desk:
     async def skip(self, request: Request) -> Response:
         """Put a pair aside."""
 
-        def write(connection: Connection, body: SkipBody) -> None:
+        def write(connection: Connection, body: LeaseBody) -> None:
             decisions.skip(connection, LOCAL_ANNOTATOR, lease_id=body.lease, now=datetime.now(UTC))
 
-        return await self._write(request, SkipBody, write)
+        return await self._write(request, LeaseBody, write)
+
+    async def alive(self, request: Request) -> Response:
+        """Keep a lease: its annotator is at work."""
+
+        def keep(body: LeaseBody) -> Response:
+            with self._store.write() as connection:
+                decisions.keep_alive(
+                    connection,
+                    self._workspace,
+                    LOCAL_ANNOTATOR,
+                    lease_id=body.lease,
+                    now=datetime.now(UTC),
+                )
+            return JSONResponse({"held": body.lease})
+
+        return await self._run(request, LeaseBody, keep)
 
     async def autosave(self, request: Request) -> Response:
         """Keep unfinished edits; answer with the words as they will be stored."""
@@ -209,9 +229,17 @@ class _Desk:
                 )
             return JSONResponse({"stored": stored})
 
+        return await self._run(request, AutosaveBody, save)
+
+    async def _run(
+        self,
+        request: Request,
+        model: type[BodyModel],
+        act: Callable[[BodyModel], Response],
+    ) -> Response:
         try:
-            body = await _read_body(request, AutosaveBody)
-            return await run_in_threadpool(save, body)
+            body = await _read_body(request, model)
+            return await run_in_threadpool(act, body)
         except CreativePairError as error:
             return error_response(error)
 
@@ -234,7 +262,12 @@ class _Desk:
             with self._store.write() as connection:
                 write(connection)
                 view = show_step(
-                    connection, self._workspace, LOCAL_ANNOTATOR, now=datetime.now(UTC)
+                    connection,
+                    self._workspace,
+                    LOCAL_ANNOTATOR,
+                    LOCAL_ROLE,
+                    self._meter,
+                    now=datetime.now(UTC),
                 )
             return view.model_dump_json().encode()
 

@@ -272,10 +272,8 @@ def test_pairs_of_a_replaced_image_wait_for_the_next_build(built: Store) -> None
         catalogue.put_creatives(connection, [changed], replace=True)
         second = pairs.get_pair(connection, pair(2).pair_id)
         assert (second.status, second.reject_reason) == (PairStatus.STALE, "image_replaced")
-        assert judgements.unleased_pair_ids(connection, "ann", limit=9) == [
-            pair(1).pair_id,
-            pair(3).pair_id,
-        ]
+        status = {k.pair.pair_id: k.pair.status for k in pairs.iterate_pairs(connection)}
+    assert [status[pair(n).pair_id] for n in (1, 3)] == [PairStatus.CANDIDATE] * 2
     save_build(built, [pair(n) for n in (1, 2, 3)], [])
     with built.read() as connection:
         assert pairs.get_pair(connection, pair(2).pair_id) == pair(2)
@@ -534,27 +532,6 @@ def test_a_lease_is_read_as_it_was_written_and_one_pair_is_leased_once(built: St
     add_leases(built, lease("l3", 1, pass_=2), lease("l4", 1, "bob"))
 
 
-def test_pairs_to_lease_are_candidates_nobody_finished_and_this_annotator_has_not(
-    built: Store,
-) -> None:
-    others = [pair(n) for n in (1, 2, 3, 5, 6)]
-    save_build(built, [*others, pair(4, PairStatus.EXCLUDED, "x")], [])
-    mine, done = lease("l1", 1), lease("l2", 2, "bob")
-    add_leases(built, mine, done, lease("l3", 3, "bob"))
-    add_events(built, event("b2", done, Step.BLIND), event("f2", done, Step.FINAL))
-
-    def to_lease(annotator: str, limit: int = 10) -> list[str]:
-        with built.read() as connection:
-            found = judgements.unleased_pair_ids(connection, annotator, limit=limit)
-        return [name[-1] for name in found]
-
-    assert to_lease("ann") == ["3", "5", "6"]
-    assert to_lease("ann", limit=2) == ["3", "5"]
-    assert to_lease("bob") == ["1", "5", "6"]
-    add_events(built, event("u2", done, Step.UNDO, 2))
-    assert to_lease("ann") == ["2", "3", "5", "6"]
-
-
 def test_events_are_read_as_they_were_written_in_their_order(built: Store) -> None:
     mine, other = lease("l1", 1), lease("l2", 1, "bob")
     add_leases(built, mine, other)
@@ -611,27 +588,27 @@ def test_an_undo_reopens_a_final_until_the_next_one(built: Store) -> None:
         with built.read() as connection:
             last = judgements.last_final(connection, "ann")
             return (
-                judgements.count_finals(connection, "ann"),
-                judgements.count_open_pairs(connection),
+                judgements.count_finals(connection),
+                judgements.count_finished(connection, "ann"),
                 last.decision_id if last else None,
             )
 
-    assert state() == (0, 3, None)
+    assert state() == (0, 0, None)
     add_events(built, event("f1", one, Step.FINAL), event("f2", two, Step.FINAL))
-    assert state() == (2, 1, "f2")
+    assert state() == (2, 2, "f2")
     add_events(built, event("u2", two, Step.UNDO, 2))
-    assert state() == (1, 2, "f1")
+    assert state() == (1, 1, "f1")
     add_events(built, event("f2b", two, Step.FINAL, 2))
-    assert state() == (2, 1, "f2b")
+    assert state() == (2, 2, "f2b")
     add_events(built, event("u2b", two, Step.UNDO, 3), event("u1", one, Step.UNDO, 2))
-    assert state() == (0, 3, None)
+    assert state() == (0, 0, None)
 
 
 def test_an_imported_final_counts_but_cannot_be_undone_at_the_desk(built: Store) -> None:
     add_events(built, event("f1", lease("none", 1), Step.FINAL, lease_id=None))
     with built.read() as connection:
         assert judgements.count_finals(connection) == 1
-        assert judgements.count_finals(connection, "bob") == 0
+        assert judgements.count_finished(connection, "ann") == 0
         assert judgements.last_final(connection, "ann") is None
 
 

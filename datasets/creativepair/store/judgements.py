@@ -9,20 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    delete,
-    distinct,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
 
-from creativepair.records import JudgementEvent, Lease, PairStatus, Step
-from creativepair.store.tables import autosaves, judgement_events, leases, pairs
+from creativepair.records import OUTSIDE, Arm, JudgementEvent, Lease, PairStatus, Step
+from creativepair.store.finals import is_live_final
+from creativepair.store.gold import is_asked
+from creativepair.store.tables import UtcDateTime, autosaves, judgement_events, leases, pairs
+from creativepair.store.tasks import settle
 
 _undo = judgement_events.alias("undo")
 
@@ -58,37 +51,21 @@ def get_lease(connection: Connection, lease_id: str) -> Lease | None:
 def open_leases(connection: Connection, annotator_id: str, protocol: str) -> list[Lease]:
     """List an annotator's leases without a final: last undone first, then oldest; skipped last.
 
-    A lease that was begun under another protocol is not open: its chain could not be finished.
+    A lease under another protocol is not open: its chain could not be finished.
     """
     undone = (
         select(func.max(_undo.c.event_id))
         .where(_undo.c.lease_id == leases.c.lease_id, _undo.c.step == Step.UNDO.value)
         .scalar_subquery()
     )
-    begun = (
-        select(judgement_events.c.event_id)
-        .where(judgement_events.c.lease_id == leases.c.lease_id)
-        .exists()
-    )
-    finished = (
-        select(judgement_events.c.event_id)
-        .where(
-            # Not by lease: a judgement that was imported has none, and finishes this one too.
-            judgement_events.c.annotator_id == leases.c.annotator_id,
-            judgement_events.c.pair_id == leases.c.pair_id,
-            judgement_events.c.pass_ == leases.c.pass_,
-            is_live_final(),
-        )
-        .exists()
-    )
     query = (
         select(leases)
         .join(pairs, pairs.c.pair_id == leases.c.pair_id)
         .where(
             leases.c.annotator_id == annotator_id,
-            pairs.c.status == PairStatus.CANDIDATE.value,
-            (leases.c.protocol == protocol) | ~begun,
-            ~finished,
+            leases.c.finished_at.is_(None),
+            is_asked(),
+            leases.c.protocol == protocol,
         )
         .order_by(
             leases.c.skipped_at.is_not(None),
@@ -101,30 +78,95 @@ def open_leases(connection: Connection, annotator_id: str, protocol: str) -> lis
     return [Lease.model_validate(row._asdict()) for row in connection.execute(query)]
 
 
-def unleased_pair_ids(connection: Connection, annotator_id: str, *, limit: int) -> list[str]:
-    """List candidates that nobody has finished and this annotator has not leased, by id."""
-    leased = (
-        select(leases.c.lease_id)
-        .where(leases.c.pair_id == pairs.c.pair_id, leases.c.annotator_id == annotator_id)
+def last_lease(connection: Connection, annotator_id: str) -> Lease | None:
+    """Return the lease that an annotator was given last."""
+    query = (
+        select(leases)
+        .where(leases.c.annotator_id == annotator_id)
+        .order_by(leases.c.created_at.desc(), leases.c.lease_id)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return Lease.model_validate(row._asdict()) if row else None
+
+
+def lease_to_repeat(connection: Connection, annotator_id: str, *, after: int) -> Lease | None:
+    """Return a lease that can be judged again: finished without a reveal, so many leases ago.
+
+    None when there is none, or each was repeated.
+    """
+    mine = (leases.c.annotator_id == annotator_id) & leases.c.finished_at.is_not(None)
+    long_ago = (
+        select(leases.c.finished_at)
+        .where(mine)
+        .order_by(leases.c.finished_at.desc())
+        .limit(1)
+        .offset(after - 1)
+        .scalar_subquery()
+    )
+    again = leases.alias("again")
+    repeated = (
+        select(again.c.lease_id)
+        .where(
+            again.c.annotator_id == annotator_id,
+            again.c.pair_id == leases.c.pair_id,
+            again.c.pass_ == OUTSIDE,
+        )
         .exists()
     )
     query = (
-        select(pairs.c.pair_id)
-        .where(pairs.c.status == PairStatus.CANDIDATE.value, ~leased, ~_is_finished())
-        .order_by(pairs.c.pair_id)
-        .limit(limit)
+        select(leases)
+        .join(pairs, pairs.c.pair_id == leases.c.pair_id)
+        .where(
+            mine,
+            leases.c.finished_at < long_ago,
+            leases.c.arm == Arm.BLIND_ONLY.value,
+            leases.c.pass_ != OUTSIDE,
+            pairs.c.status == PairStatus.CANDIDATE.value,
+            ~repeated,
+        )
+        .order_by(leases.c.finished_at.desc(), leases.c.lease_id)
+        .limit(1)
     )
-    return list(connection.execute(query).scalars())
+    row = connection.execute(query).one_or_none()
+    return Lease.model_validate(row._asdict()) if row else None
 
 
 def add_events(connection: Connection, events: Sequence[JudgementEvent]) -> None:
-    """Append events, in order."""
-    for event in events:
-        row = event.model_dump() | {
+    """Append events, in order; leases and tasks follow what they finish or reopen."""
+    if not events:
+        return
+    rows = [
+        event.model_dump()
+        | {
             "reviewed": [r.model_dump() for r in event.reviewed],
             "chain": event.chain.model_dump() if event.chain else None,
         }
-        connection.execute(insert(judgement_events).values(**row))
+        for event in events
+    ]
+    connection.execute(insert(judgement_events), rows)
+    turns = [event for event in events if event.step in (Step.FINAL, Step.UNDO)]
+    if not turns:
+        return
+    # By whom and what, not by lease: a judgement that was imported has none, and finishes one too.
+    of_event = and_(
+        leases.c.annotator_id == bindparam("whose"),
+        leases.c.pair_id == bindparam("pair"),
+        leases.c.pass_ == bindparam("of_pass"),
+    )
+    ends = [
+        {
+            "whose": event.annotator_id,
+            "pair": event.pair_id,
+            "of_pass": event.pass_,
+            "at": event.decided_at if event.step is Step.FINAL else None,
+        }
+        for event in turns
+    ]
+    connection.execute(
+        update(leases).where(of_event).values(finished_at=bindparam("at", type_=UtcDateTime)), ends
+    )
+    settle(connection, [(event.pair_id, event.pass_) for event in turns])
 
 
 def find_event(connection: Connection, decision_id: str) -> JudgementEvent | None:
@@ -159,7 +201,7 @@ def last_final(connection: Connection, annotator_id: str) -> JudgementEvent | No
         select(judgement_events)
         .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
         .where(
-            pairs.c.status == PairStatus.CANDIDATE.value,
+            is_asked(),
             judgement_events.c.annotator_id == annotator_id,
             judgement_events.c.lease_id.is_not(None),
             is_live_final(),
@@ -171,41 +213,29 @@ def last_final(connection: Connection, annotator_id: str) -> JudgementEvent | No
     return _event(row) if row else None
 
 
-def count_finals(connection: Connection, annotator_id: str | None = None) -> int:
-    """Count live finals, of one annotator where given."""
-    query = select(func.count()).select_from(judgement_events).where(is_live_final())
-    if annotator_id is not None:
-        query = query.where(judgement_events.c.annotator_id == annotator_id)
+def count_finals(connection: Connection) -> int:
+    """Count live finals; answers to gold and repeats are none."""
+    query = select(func.count()).select_from(judgement_events)
+    query = query.where(is_live_final(), judgement_events.c.pass_ != OUTSIDE)
     return connection.execute(query).scalar_one()
 
 
-def count_open_pairs(connection: Connection) -> int:
-    """Count candidates that nobody has finished."""
-    candidate = pairs.c.status == PairStatus.CANDIDATE.value
-    total = select(func.count()).select_from(pairs).where(candidate)
-    # Counting what is finished and not what is open: its cost does not grow with the pool.
-    finished = (
-        select(func.count(distinct(judgement_events.c.pair_id)))
-        .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
-        .where(candidate, is_live_final())
-    )
-    return connection.execute(total).scalar_one() - connection.execute(finished).scalar_one()
+def count_finished(connection: Connection, annotator_id: str) -> int:
+    """Count what an annotator has finished at the desk, gold and repeats too."""
+    query = select(func.count()).select_from(leases)
+    query = query.where(leases.c.annotator_id == annotator_id, leases.c.finished_at.is_not(None))
+    return connection.execute(query).scalar_one()
 
 
-def is_live_final() -> ColumnElement[bool]:
-    """SQL condition on `judgement_events`: a final that no later undo has reopened."""
-    undone = (
-        select(_undo.c.event_id)
-        .where(
-            _undo.c.annotator_id == judgement_events.c.annotator_id,
-            _undo.c.pair_id == judgement_events.c.pair_id,
-            _undo.c.pass_ == judgement_events.c.pass_,
-            _undo.c.step == Step.UNDO.value,
-            _undo.c.revision > judgement_events.c.revision,
-        )
-        .exists()
+def last_finished(connection: Connection, annotator_id: str, *, limit: int) -> list[datetime]:
+    """List when an annotator finished something at the desk, newest first."""
+    query = (
+        select(leases.c.finished_at)
+        .where(leases.c.annotator_id == annotator_id, leases.c.finished_at.is_not(None))
+        .order_by(leases.c.finished_at.desc())
+        .limit(limit)
     )
-    return (judgement_events.c.step == Step.FINAL.value) & ~undone
+    return [at for at in connection.execute(query).scalars() if at is not None]
 
 
 def save_edits(
@@ -234,14 +264,6 @@ def list_edits(connection: Connection, lease_id: str) -> dict[str, Autosave]:
         row.question: Autosave(row.question, row.verdict, row.typed, row.action)
         for row in connection.execute(query)
     }
-
-
-def _is_finished() -> ColumnElement[bool]:
-    return (
-        select(judgement_events.c.event_id)
-        .where(judgement_events.c.pair_id == pairs.c.pair_id, is_live_final())
-        .exists()
-    )
 
 
 def _event(row: Row[Any]) -> JudgementEvent:

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from creativepair.columns import list_batches
 from creativepair.errors import NotFoundError
 from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus
+from creativepair.store.gold import is_data
 from creativepair.store.tables import (
     drafts,
     evidence,
@@ -24,6 +25,7 @@ from creativepair.store.tables import (
     judgement_events,
     pairs,
 )
+from creativepair.store.tasks import settle
 
 _ROWS_AT_ONCE = 10_000
 
@@ -70,7 +72,7 @@ def save_build(
             version=version, settings=settings, summary=summary, built_at=now
         )
     )
-    query = select(pairs.c.pair_id, pairs.c.status, pairs.c.reject_reason)
+    query = select(pairs.c.pair_id, pairs.c.status, pairs.c.reject_reason).where(is_data())
     known = {row[0]: (row[1], row[2]) for row in connection.execute(query)}
     judged = judged_pair_ids(connection)
     decided: set[str] = set()
@@ -83,6 +85,7 @@ def save_build(
     _update(connection, [absent | {"pair_id": i} for i in known.keys() - decided], known, judged)
     for batch in list_batches(evidence_built):
         connection.execute(insert(evidence), [row | {"version": version} for row in batch])
+    settle(connection)
     return count_pairs(connection).get(PairStatus.STALE, 0)
 
 
@@ -103,6 +106,13 @@ def _update(
             changes.append({"id": pair_id, "status": status, "reject_reason": decided[1]})
     if changes:
         connection.execute(update(pairs).where(pairs.c.pair_id == bindparam("id")), changes)
+
+
+def make_candidates(connection: Connection, pair_ids: Sequence[str]) -> None:
+    """Make stale pairs candidates again."""
+    stale = pairs.c.pair_id.in_(pair_ids) & (pairs.c.status == PairStatus.STALE.value)
+    values = {"status": PairStatus.CANDIDATE.value, "reject_reason": None}
+    connection.execute(update(pairs).where(stale).values(**values))
 
 
 def get_pair(connection: Connection, pair_id: str) -> Pair:
@@ -168,6 +178,7 @@ def iterate_pairs(connection: Connection, status: PairStatus | None = None) -> I
             evidence,
             and_(evidence.c.pair_id == newest.c.pair_id, evidence.c.version == newest.c.version),
         )
+        .where(is_data())
         .order_by(pairs.c.pair_id)
     )
     if status is not None:
@@ -236,7 +247,7 @@ def newest_draft(
 
 def count_pairs(connection: Connection) -> dict[str, int]:
     """Count pairs by status."""
-    query = select(pairs.c.status, func.count()).group_by(pairs.c.status)
+    query = select(pairs.c.status, func.count()).where(is_data()).group_by(pairs.c.status)
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
@@ -248,7 +259,7 @@ def judged_pair_ids(connection: Connection) -> set[str]:
 def list_judged_pairs(connection: Connection) -> list[Pair]:
     """List the pairs on which anybody decided anything, by id."""
     judged = select(judgement_events.c.pair_id)
-    query = select(pairs).where(pairs.c.pair_id.in_(judged)).order_by(pairs.c.pair_id)
+    query = select(pairs).where(pairs.c.pair_id.in_(judged), is_data()).order_by(pairs.c.pair_id)
     return [Pair.model_validate(row._asdict()) for row in connection.execute(query)]
 
 
