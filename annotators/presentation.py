@@ -24,6 +24,7 @@ from creativepair.wording import Identity, other, to_person
 from creativepair.workspace import Workspace
 
 NUM_PRELOADED = 2
+_SIGNS_PER_LEASE = 6
 
 
 class SideEvidence(Record):
@@ -106,6 +107,7 @@ class StepView(Record):
     Attributes:
         shown_first: in arms that show something before the verdict.
         per_hour: the annotator's pace; None while it is not known.
+        alive_s: seconds after which the browser should say again that somebody is there.
         images: SHA-256 of the pictures, left then right.
         coming: SHA-256 of pictures worth preloading.
         undo: decision id of the final that Undo would reopen.
@@ -125,6 +127,7 @@ class StepView(Record):
     num_done: int
     num_open: int
     per_hour: int | None = None
+    alive_s: float = 60.0
     undo: str | None = None
     shown_first: ShownFirst | None = None
     reveal: Reveal | None = None
@@ -147,6 +150,7 @@ def show_step(
         "num_done": counts.num_done,
         "num_open": counts.num_open,
         "per_hour": counts.per_hour,
+        "alive_s": workspace.settings.review.lease_time.total_seconds() / _SIGNS_PER_LEASE,
         "undo": last.decision_id if last else None,
         "synthetic": workspace.settings.synthetic,
     }
