@@ -16,6 +16,7 @@ from creativepair.columns import list_batches
 from creativepair.errors import NotFoundError
 from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus
 from creativepair.store.gold import is_data
+from creativepair.store.locks import take_turn
 from creativepair.store.tables import (
     drafts,
     evidence,
@@ -66,6 +67,7 @@ def save_build(
     Returns:
         How many pairs are stale now.
     """
+    take_turn(connection, "build")
     version = next_evidence_version(connection)
     connection.execute(
         insert(evidence_builds).values(

@@ -17,13 +17,13 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    text,
     update,
 )
 
 from creativepair.errors import NotFoundError
 from creativepair.records import Batch, PairStatus, Task
 from creativepair.store.finals import is_live_final
+from creativepair.store.locks import take_turn
 from creativepair.store.tables import (
     assignments,
     batches,
@@ -37,15 +37,8 @@ _COLUMNS = [tasks.c[name] for name in Task.model_fields]
 
 
 def lock_annotator(connection: Connection, annotator_id: str) -> None:
-    """Let one transaction at a time give work to an annotator: two tabs get one pair.
-
-    SQLite has one writer anyway.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:annotator, 0))"),
-            {"annotator": annotator_id},
-        )
+    """Let one transaction at a time give work to an annotator: two tabs get one pair."""
+    take_turn(connection, f"annotator {annotator_id}")
 
 
 # --- batches ----------------------------------------------------------------------------------
@@ -162,7 +155,11 @@ def pause_tasks(
 
 
 def candidates_without_task(connection: Connection, protocol: str, *, limit: int) -> list[str]:
-    """List candidates that nobody has finished and no batch of this protocol holds, by id."""
+    """List candidates that nobody has finished and no batch of this protocol holds, by id.
+
+    Whoever asks is about to give them tasks, and has its turn alone.
+    """
+    take_turn(connection, "tasks")
     held = (
         select(tasks.c.pair_id)
         .join(batches, batches.c.batch_id == tasks.c.batch_id)
