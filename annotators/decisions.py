@@ -83,11 +83,7 @@ def to_verdict(side: str, left_is: Identity) -> str:
 
 def state_of(connection: Connection, lease: Lease) -> State:
     """Fold the events of a lease."""
-    return fold(
-        judgements.list_events(
-            connection, annotator_id=lease.annotator_id, pair_id=lease.pair_id, pass_=lease.pass_
-        )
-    )
+    return fold(judgements.events_of(connection, lease))
 
 
 def decide_blind(

@@ -5,7 +5,7 @@ The desk's own source is with the browser from the start, so it holds none of th
 hidden things away; those arrive as `labels` with the reveal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, cast
 
@@ -16,9 +16,8 @@ from annotators.progress import ProgressMeter
 from annotators.queue import coming_pairs, current_lease
 from creativepair.chain import Chain
 from creativepair.protocol import Protocol
-from creativepair.records import Arm, Draft, Evidence, Item, JudgementEvent, Lease, Pair, Record
+from creativepair.records import Arm, Draft, Evidence, JudgementEvent, Lease, Record
 from creativepair.store import catalogue, gold, judgements, pairs
-from creativepair.store.gold import GOLD_REASON
 from creativepair.store.judgements import Autosave
 from creativepair.wording import Identity, other, to_person
 from creativepair.workspace import Workspace
@@ -145,7 +144,9 @@ def show_step(
     """Return the step to show, leasing a pair when none is in hand (so: a write transaction)."""
     lease = current_lease(connection, workspace, annotator_id, role, now=now)
     last = judgements.last_final(connection, annotator_id)
-    counts = meter.read(connection, workspace, annotator_id, role, now=now)
+    counts = meter.read(
+        connection, workspace, annotator_id, role, last.decision_id if last else None, now=now
+    )
     progress = {
         "num_done": counts.num_done,
         "num_open": counts.num_open,
@@ -157,52 +158,46 @@ def show_step(
     if lease is None:
         return StepView.model_validate({"step": "empty", **progress})
     state = state_of(connection, lease)
-    pair = pairs.get_pair(connection, lease.pair_id)
-    item = catalogue.get_item(connection, pair.item_id, lease.item_revision)
-    item = item or Item(item_id=pair.item_id)
-    reveal = None
-    if state.blind is not None:
-        reveal = _reveal(connection, workspace.protocol, lease, state.blind)
-    step = "blind" if reveal is None else "final"
+    item = catalogue.get_item_of_pair(connection, lease.pair_id, lease.item_revision)
+    shown: dict[str, object] = {}
+    if state.blind is None:
+        coming = coming_pairs(
+            connection, workspace, annotator_id, role, now=now, limit=NUM_PRELOADED
+        )
+        images, *later = _list_images(connection, [(lease.pair_id, lease.left_is), *coming])
+        shown["coming"] = [sha256 for images in later for sha256 in images]
+        shown["shown_first"] = _shown_first(connection, workspace.protocol, lease)
+    else:
+        [images] = _list_images(connection, [(lease.pair_id, lease.left_is)])
+        shown["reveal"] = _reveal(connection, workspace.protocol, lease, state.blind)
+    step = "blind" if state.blind is None else "final"
     return StepView.model_validate(
         {
             "step": step,
             "lease": lease.lease_id,
             "decision": decision_id(lease.lease_id, step, state.revision),
             "pair": lease.pair_id,
-            "title": item.title or item.item_id,
-            "category": item.category,
-            "queries": item.queries,
-            "images": _images(connection, pair, lease.left_is),
-            "coming": _coming_images(connection, workspace, annotator_id, role, now=now),
-            "shown_first": None if reveal else _shown_first(connection, workspace.protocol, lease),
-            "reveal": reveal,
+            "title": item.title or item.item_id if item else "",
+            "category": item.category if item else None,
+            "queries": item.queries if item else (),
+            "images": images,
+            **shown,
             **progress,
         }
     )
 
 
-def _images(connection: Connection, pair: Pair, left_is: Identity) -> tuple[str, str]:
-    made = gold.get_gold(connection, pair.pair_id) if pair.reject_reason == GOLD_REASON else None
-    if made:
-        a, b = made.derivative_a, made.derivative_b
-    else:
-        a, b = (
-            catalogue.get_creative(connection, pair.item_id, creative_id).derivative_sha256
-            for creative_id in (pair.creative_a, pair.creative_b)
-        )
-    return (a, b) if left_is == "A" else (b, a)
-
-
-def _coming_images(
-    connection: Connection, workspace: Workspace, annotator_id: str, role: str, *, now: datetime
-) -> tuple[str, ...]:
-    coming = coming_pairs(connection, workspace, annotator_id, role, now=now, limit=NUM_PRELOADED)
-    return tuple(
-        sha256
-        for pair_id, left_is in coming
-        for sha256 in _images(connection, pairs.get_pair(connection, pair_id), left_is)
-    )
+def _list_images(
+    connection: Connection, pairs_shown: Sequence[tuple[str, Identity]]
+) -> list[tuple[str, str]]:
+    """Return the pictures of pairs, left then right."""
+    found = pairs.list_pictures(connection, [pair_id for pair_id, _ in pairs_shown])
+    listed = []
+    for pair_id, left_is in pairs_shown:
+        made = None if pair_id in found else gold.get_gold(connection, pair_id)
+        a, b = (made.derivative_a, made.derivative_b) if made else found[pair_id]
+        listed.append((a, b) if left_is == "A" else (b, a))
+    return listed
 
 
 def _reveal(

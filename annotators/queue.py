@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from annotators.draws import draw_arm, draw_left, draw_number
 from creativepair.errors import NotFoundError, StateError
 from creativepair.records import OUTSIDE, Arm, Batch, Lease, Task
-from creativepair.store import catalogue, gold, judgements, pairs, tasks
+from creativepair.store import gold, judgements, pairs, tasks
 from creativepair.wording import Identity, other
 from creativepair.workspace import Workspace
 
@@ -144,9 +144,6 @@ def _find_next(
         for task in tasks.next_tasks(
             connection, annotator_id, batch.batch_id, now=now, limit=1, lock=True
         ):
-            # A task that was locked by another transaction a moment ago can be full by now.
-            if not tasks.has_room(connection, task, annotator_id, now=now):
-                return _find_next(connection, workspace, annotator_id, role, now=now)
             check = _find_check(connection, workspace, annotator_id)
             if check:
                 return check
@@ -205,9 +202,7 @@ def _new_lease(
 
 def _with_newest_reveal(connection: Connection, workspace: Workspace, lease: Lease) -> Lease:
     """Bring a lease up to date with evidence and drafts while nothing was decided."""
-    if judgements.list_events(
-        connection, annotator_id=lease.annotator_id, pair_id=lease.pair_id, pass_=lease.pass_
-    ):
+    if judgements.events_of(connection, lease):
         return lease
     newest = lease.model_copy(update=_newest_reveal(connection, workspace, lease.pair_id))
     if newest != lease:
@@ -216,12 +211,9 @@ def _with_newest_reveal(connection: Connection, workspace: Workspace, lease: Lea
 
 
 def _newest_reveal(connection: Connection, workspace: Workspace, pair_id: str) -> dict[str, object]:
-    pair = pairs.get_pair(connection, pair_id)
-    [item] = catalogue.list_items(connection, [pair.item_id])
-    protocol = workspace.protocol.version
-    draft = pairs.newest_draft(connection, pair_id, item.revision, protocol)
+    newest = pairs.find_newest(connection, pair_id, workspace.protocol.version)
     return {
-        "evidence_version": pairs.newest_evidence_version(connection, pair_id),
-        "draft_id": draft.draft_id if draft else None,
-        "item_revision": item.revision,
+        "evidence_version": newest.evidence_version,
+        "draft_id": newest.draft_id,
+        "item_revision": newest.item_revision,
     }

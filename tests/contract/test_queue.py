@@ -102,7 +102,9 @@ class Office:
 
     def progress(self, who: str) -> Progress:
         with self.store.read() as connection:
-            return ProgressMeter().read(connection, self.workspace, who, "annotator", now=self.now)
+            return ProgressMeter().read(
+                connection, self.workspace, who, "annotator", None, now=self.now
+            )
 
     def fill(self) -> int:
         with self.store.write() as connection:

@@ -36,6 +36,7 @@ from creativepair.records import (
 from creativepair.store import Store, catalogue, create_store, judgements, open_store, pairs
 from creativepair.store.database import HEAD
 from creativepair.store.judgements import Autosave
+from creativepair.store.pairs import Newest
 from creativepair.store.tables import metadata
 from tests.postgres_server import PostgresServer
 
@@ -200,13 +201,14 @@ def test_an_item_gets_a_new_revision_exactly_when_its_content_changes(store: Sto
             return catalogue.put_items(connection, [item], now=NOW)
 
     assert put(title="Shoe", queries=("red", "größe 🧴")) == 1
+    save_build(store, [pair(1)], [])
     assert put(title="Shoe", queries=("red", "größe 🧴")) == 0
     assert put(title="Shoe", queries=("größe 🧴", "red")) == 1
     assert put(title="Shoe", category="shoes") == 1
     with store.read() as connection:
         (item,) = catalogue.list_items(connection)
-        first = catalogue.get_item(connection, "i1", 1)
-        assert catalogue.get_item(connection, "i1", 4) is None
+        first = catalogue.get_item_of_pair(connection, pair(1).pair_id, 1)
+        assert catalogue.get_item_of_pair(connection, pair(1).pair_id, 4) is None
     assert (item.revision, item.category, item.queries) == (3, "shoes", ())
     assert first is not None
     assert first.queries == ("red", "größe 🧴")
@@ -340,9 +342,9 @@ def test_evidence_of_earlier_builds_stays_as_it_was(built: Store) -> None:
         assert pairs.get_evidence(connection, name, 2) == evidence(1, 2, prob_a=0.6)
         assert pairs.get_evidence(connection, name, 3) is None
         assert pairs.get_evidence(connection, name, None) is None
-        assert pairs.newest_evidence_version(connection, name) == 2
-        assert pairs.newest_evidence_version(connection, pair(2).pair_id) == 1
-        assert pairs.newest_evidence_version(connection, "none") is None
+        assert pairs.find_newest(connection, name, "1") == Newest(1, 2, None)
+        assert pairs.find_newest(connection, pair(2).pair_id, "1") == Newest(1, 1, None)
+        assert pairs.find_newest(connection, pair(4).pair_id, "1") == Newest(1, 2, None)
         builds = pairs.list_evidence_builds(connection)
     assert [(b["version"], b["summary"]) for b in builds] == [
         (1, {"candidates": 3}),
@@ -473,20 +475,24 @@ def test_each_model_version_drafts_a_pair_once_per_item_revision(built: Store) -
     with built.write() as connection:  # a second run at the same time: the first draft stands
         pairs.add_drafts(connection, [draft("d3", 1), draft("d5", 3)], now=NOW)
     assert open_pairs("m1") == []
+
+    def newest(number: int, protocol: str = "1") -> str | None:
+        with built.read() as connection:
+            return pairs.find_newest(connection, pair(number).pair_id, protocol).draft_id
+
+    assert (newest(1), newest(1, "2")) == ("d1", None)
     with built.write() as connection:
         catalogue.put_items(connection, [Item(item_id="i1", title="New")], now=NOW)
+    assert newest(1) is None  # it saw the item as it was
+    with built.write() as connection:
         pairs.add_drafts(connection, [draft("d4", 1, revision=2)], now=minutes(1))
+        later = draft("d6", 1, version="m2", revision=2)
+        pairs.add_drafts(connection, [later], now=minutes(2))
+    assert newest(1) == "d6"
     assert open_pairs("m1") == ["2", "3"]
     with built.read() as connection:
         assert len(pairs.pairs_without_draft(connection, "m1", "2")) == 3
-        assert pairs.newest_draft(connection, pair(1).pair_id, 1, "2") is None
-    with built.read() as connection:
         assert pairs.get_draft(connection, "d1") == draft("d1", 1)
-        for revision, name in ((1, "d1"), (2, "d4")):
-            newest = pairs.newest_draft(connection, pair(1).pair_id, revision, "1")
-            assert newest is not None
-            assert newest.draft_id == name
-        assert pairs.newest_draft(connection, pair(1).pair_id, 3, "1") is None
 
 
 # --- leases and events ------------------------------------------------------------------------

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from creativepair.records import OUTSIDE, Arm, JudgementEvent, Lease, PairStatus, Step
 from creativepair.store.finals import is_live_final
@@ -30,22 +40,34 @@ class Autosave:
     action: str
 
 
+# Statements that every decision runs stand ready: building one takes longer than running it.
+_WHOSE: BindParameter[str] = bindparam("annotator_id")
+_MINE = leases.c.annotator_id == _WHOSE
+_MINE_FINISHED = _MINE & leases.c.finished_at.is_not(None)
+
+
 def add_lease(connection: Connection, lease: Lease) -> None:
     """Add a lease."""
-    connection.execute(insert(leases).values(**lease.model_dump(mode="python")))
+    connection.execute(_ADD_LEASE, lease.model_dump())
+
+
+_ADD_LEASE = insert(leases)
 
 
 def update_lease(connection: Connection, lease: Lease) -> None:
     """Write a lease's present state over its row."""
-    connection.execute(
-        update(leases).where(leases.c.lease_id == lease.lease_id).values(**lease.model_dump())
-    )
+    connection.execute(_UPDATE_LEASE, {"of_lease": lease.lease_id, **lease.model_dump()})
+
+
+_UPDATE_LEASE = update(leases).where(leases.c.lease_id == bindparam("of_lease"))
 
 
 def get_lease(connection: Connection, lease_id: str) -> Lease | None:
     """Return a lease, or None when there is none of that id."""
-    row = connection.execute(select(leases).where(leases.c.lease_id == lease_id)).one_or_none()
-    return Lease.model_validate(row._asdict()) if row else None
+    return _lease(connection.execute(_GET_LEASE, {"lease_id": lease_id}).one_or_none())
+
+
+_GET_LEASE = select(leases).where(leases.c.lease_id == bindparam("lease_id"))
 
 
 def open_leases(connection: Connection, annotator_id: str, protocol: str) -> list[Lease]:
@@ -53,41 +75,43 @@ def open_leases(connection: Connection, annotator_id: str, protocol: str) -> lis
 
     A lease under another protocol is not open: its chain could not be finished.
     """
-    undone = (
-        select(func.max(_undo.c.event_id))
-        .where(_undo.c.lease_id == leases.c.lease_id, _undo.c.step == Step.UNDO.value)
-        .scalar_subquery()
+    whose = {"annotator_id": annotator_id, "protocol": protocol}
+    rows = connection.execute(_OPEN_LEASES, whose)
+    return [Lease.model_validate(row._asdict()) for row in rows]
+
+
+_LAST_UNDO = (
+    select(func.max(_undo.c.event_id))
+    .where(_undo.c.lease_id == leases.c.lease_id, _undo.c.step == Step.UNDO.value)
+    .scalar_subquery()
+)
+_OPEN_LEASES = (
+    select(leases)
+    .join(pairs, pairs.c.pair_id == leases.c.pair_id)
+    .where(
+        _MINE,
+        leases.c.finished_at.is_(None),
+        is_asked(),
+        leases.c.protocol == bindparam("protocol"),
     )
-    query = (
-        select(leases)
-        .join(pairs, pairs.c.pair_id == leases.c.pair_id)
-        .where(
-            leases.c.annotator_id == annotator_id,
-            leases.c.finished_at.is_(None),
-            is_asked(),
-            leases.c.protocol == protocol,
-        )
-        .order_by(
-            leases.c.skipped_at.is_not(None),
-            leases.c.skipped_at,
-            func.coalesce(undone, 0).desc(),
-            leases.c.created_at,
-            leases.c.lease_id,
-        )
+    .order_by(
+        leases.c.skipped_at.is_not(None),
+        leases.c.skipped_at,
+        func.coalesce(_LAST_UNDO, 0).desc(),
+        leases.c.created_at,
+        leases.c.lease_id,
     )
-    return [Lease.model_validate(row._asdict()) for row in connection.execute(query)]
+)
 
 
 def last_lease(connection: Connection, annotator_id: str) -> Lease | None:
     """Return the lease that an annotator was given last."""
-    query = (
-        select(leases)
-        .where(leases.c.annotator_id == annotator_id)
-        .order_by(leases.c.created_at.desc(), leases.c.lease_id)
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
-    return Lease.model_validate(row._asdict()) if row else None
+    return _lease(connection.execute(_LAST_LEASE, {"annotator_id": annotator_id}).one_or_none())
+
+
+_LAST_LEASE = (
+    select(leases).where(_MINE).order_by(leases.c.created_at.desc(), leases.c.lease_id).limit(1)
+)
 
 
 def lease_to_repeat(connection: Connection, annotator_id: str, *, after: int) -> Lease | None:
@@ -95,41 +119,42 @@ def lease_to_repeat(connection: Connection, annotator_id: str, *, after: int) ->
 
     None when there is none, or each was repeated.
     """
-    mine = (leases.c.annotator_id == annotator_id) & leases.c.finished_at.is_not(None)
-    long_ago = (
-        select(leases.c.finished_at)
-        .where(mine)
-        .order_by(leases.c.finished_at.desc())
-        .limit(1)
-        .offset(after - 1)
-        .scalar_subquery()
+    wanted = {"annotator_id": annotator_id, "offset": after - 1}
+    return _lease(connection.execute(_LEASE_TO_REPEAT, wanted).one_or_none())
+
+
+_again = leases.alias("again")
+_LONG_AGO = (
+    select(leases.c.finished_at)
+    .where(_MINE_FINISHED)
+    .order_by(leases.c.finished_at.desc())
+    .limit(1)
+    .offset(bindparam("offset"))
+    .scalar_subquery()
+)
+_REPEATED = (
+    select(_again.c.lease_id)
+    .where(
+        _again.c.annotator_id == _WHOSE,
+        _again.c.pair_id == leases.c.pair_id,
+        _again.c.pass_ == OUTSIDE,
     )
-    again = leases.alias("again")
-    repeated = (
-        select(again.c.lease_id)
-        .where(
-            again.c.annotator_id == annotator_id,
-            again.c.pair_id == leases.c.pair_id,
-            again.c.pass_ == OUTSIDE,
-        )
-        .exists()
+    .exists()
+)
+_LEASE_TO_REPEAT = (
+    select(leases)
+    .join(pairs, pairs.c.pair_id == leases.c.pair_id)
+    .where(
+        _MINE_FINISHED,
+        leases.c.finished_at < _LONG_AGO,
+        leases.c.arm == Arm.BLIND_ONLY.value,
+        leases.c.pass_ != OUTSIDE,
+        pairs.c.status == PairStatus.CANDIDATE.value,
+        ~_REPEATED,
     )
-    query = (
-        select(leases)
-        .join(pairs, pairs.c.pair_id == leases.c.pair_id)
-        .where(
-            mine,
-            leases.c.finished_at < long_ago,
-            leases.c.arm == Arm.BLIND_ONLY.value,
-            leases.c.pass_ != OUTSIDE,
-            pairs.c.status == PairStatus.CANDIDATE.value,
-            ~repeated,
-        )
-        .order_by(leases.c.finished_at.desc(), leases.c.lease_id)
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
-    return Lease.model_validate(row._asdict()) if row else None
+    .order_by(leases.c.finished_at.desc(), leases.c.lease_id)
+    .limit(1)
+)
 
 
 def add_events(connection: Connection, events: Sequence[JudgementEvent]) -> None:
@@ -144,16 +169,10 @@ def add_events(connection: Connection, events: Sequence[JudgementEvent]) -> None
         }
         for event in events
     ]
-    connection.execute(insert(judgement_events), rows)
+    connection.execute(_ADD_EVENTS, rows)
     turns = [event for event in events if event.step in (Step.FINAL, Step.UNDO)]
     if not turns:
         return
-    # By whom and what, not by lease: a judgement that was imported has none, and finishes one too.
-    of_event = and_(
-        leases.c.annotator_id == bindparam("whose"),
-        leases.c.pair_id == bindparam("pair"),
-        leases.c.pass_ == bindparam("of_pass"),
-    )
     ends = [
         {
             "whose": event.annotator_id,
@@ -163,17 +182,49 @@ def add_events(connection: Connection, events: Sequence[JudgementEvent]) -> None
         }
         for event in turns
     ]
-    connection.execute(
-        update(leases).where(of_event).values(finished_at=bindparam("at", type_=UtcDateTime)), ends
-    )
+    connection.execute(_END_LEASES, ends)
     settle(connection, [(event.pair_id, event.pass_) for event in turns])
+
+
+_ADD_EVENTS = insert(judgement_events)
+# By whom and what, not by lease: a judgement that was imported has none, and finishes one too.
+_END_LEASES = (
+    update(leases)
+    .where(
+        leases.c.annotator_id == bindparam("whose"),
+        leases.c.pair_id == bindparam("pair"),
+        leases.c.pass_ == bindparam("of_pass"),
+    )
+    .values(finished_at=bindparam("at", type_=UtcDateTime))
+)
 
 
 def find_event(connection: Connection, decision_id: str) -> JudgementEvent | None:
     """Return the event of a decision, or None when it was never stored."""
-    query = select(judgement_events).where(judgement_events.c.decision_id == decision_id)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_FIND_EVENT, {"decision": decision_id}).one_or_none()
     return _event(row) if row else None
+
+
+_FIND_EVENT = select(judgement_events).where(
+    judgement_events.c.decision_id == bindparam("decision")
+)
+
+
+def events_of(connection: Connection, lease: Lease) -> list[JudgementEvent]:
+    """List the events of a lease's judgement in the order they were stored, imported ones too."""
+    key = {name: getattr(lease, name) for name in ("annotator_id", "pair_id", "pass_")}
+    return [_event(row) for row in connection.execute(_EVENTS_OF, key)]
+
+
+_EVENTS_OF = (
+    select(judgement_events)
+    .where(
+        judgement_events.c.annotator_id == _WHOSE,
+        judgement_events.c.pair_id == bindparam("pair_id"),
+        judgement_events.c.pass_ == bindparam("pass_"),
+    )
+    .order_by(judgement_events.c.event_id)
+)
 
 
 def list_events(
@@ -197,20 +248,22 @@ def last_final(connection: Connection, annotator_id: str) -> JudgementEvent | No
 
     Finals on pairs that are no candidates any more stay: reopened, nobody could finish them.
     """
-    query = (
-        select(judgement_events)
-        .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
-        .where(
-            is_asked(),
-            judgement_events.c.annotator_id == annotator_id,
-            judgement_events.c.lease_id.is_not(None),
-            is_live_final(),
-        )
-        .order_by(judgement_events.c.event_id.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_LAST_FINAL, {"annotator_id": annotator_id}).one_or_none()
     return _event(row) if row else None
+
+
+_LAST_FINAL = (
+    select(judgement_events)
+    .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
+    .where(
+        is_asked(),
+        judgement_events.c.annotator_id == _WHOSE,
+        judgement_events.c.lease_id.is_not(None),
+        is_live_final(),
+    )
+    .order_by(judgement_events.c.event_id.desc())
+    .limit(1)
+)
 
 
 def count_finals(connection: Connection) -> int:
@@ -222,20 +275,24 @@ def count_finals(connection: Connection) -> int:
 
 def count_finished(connection: Connection, annotator_id: str) -> int:
     """Count what an annotator has finished at the desk, gold and repeats too."""
-    query = select(func.count()).select_from(leases)
-    query = query.where(leases.c.annotator_id == annotator_id, leases.c.finished_at.is_not(None))
-    return connection.execute(query).scalar_one()
+    return connection.execute(_COUNT_FINISHED, {"annotator_id": annotator_id}).scalar_one()
+
+
+_COUNT_FINISHED = select(func.count()).select_from(leases).where(_MINE_FINISHED)
 
 
 def last_finished(connection: Connection, annotator_id: str, *, limit: int) -> list[datetime]:
     """List when an annotator finished something at the desk, newest first."""
-    query = (
-        select(leases.c.finished_at)
-        .where(leases.c.annotator_id == annotator_id, leases.c.finished_at.is_not(None))
-        .order_by(leases.c.finished_at.desc())
-        .limit(limit)
-    )
-    return [at for at in connection.execute(query).scalars() if at is not None]
+    wanted = {"annotator_id": annotator_id, "limit": limit}
+    return [at for at in connection.execute(_LAST_FINISHED, wanted).scalars() if at is not None]
+
+
+_LAST_FINISHED = (
+    select(leases.c.finished_at)
+    .where(_MINE_FINISHED)
+    .order_by(leases.c.finished_at.desc())
+    .limit(bindparam("limit"))
+)
 
 
 def save_edits(
@@ -259,11 +316,17 @@ def save_edits(
 
 def list_edits(connection: Connection, lease_id: str) -> dict[str, Autosave]:
     """Return the autosaved edits of a lease by question."""
-    query = select(autosaves).where(autosaves.c.lease_id == lease_id)
+    rows = connection.execute(_LIST_EDITS, {"lease_id": lease_id})
     return {
-        row.question: Autosave(row.question, row.verdict, row.typed, row.action)
-        for row in connection.execute(query)
+        row.question: Autosave(row.question, row.verdict, row.typed, row.action) for row in rows
     }
+
+
+_LIST_EDITS = select(autosaves).where(autosaves.c.lease_id == bindparam("lease_id"))
+
+
+def _lease(row: Row[Any] | None) -> Lease | None:
+    return Lease.model_validate(row._asdict()) if row else None
 
 
 def _event(row: Row[Any]) -> JudgementEvent:

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    and_,
+    Table,
     bindparam,
     delete,
     func,
@@ -25,6 +25,7 @@ from creativepair.records import Batch, PairStatus, Task
 from creativepair.store.finals import is_live_final
 from creativepair.store.locks import take_turn
 from creativepair.store.tables import (
+    UtcDateTime,
     assignments,
     batches,
     judgement_events,
@@ -55,18 +56,25 @@ def add_batch(
 
 def list_batches(connection: Connection) -> list[Batch]:
     """List all batches, those of a higher priority first, then the older."""
-    to_whom: dict[int, list[tuple[str | None, str | None]]] = {}
-    for row in connection.execute(select(assignments).order_by(assignments.c.assignment_id)):
-        to_whom.setdefault(row.batch_id, []).append((row.annotator_id, row.role))
-    query = select(batches).order_by(batches.c.priority.desc(), batches.c.batch_id)
-    return [
-        Batch(
-            annotators=tuple(a for a, _ in to_whom.get(row.batch_id, ()) if a is not None),
-            roles=tuple(r for _, r in to_whom.get(row.batch_id, ()) if r is not None),
-            **row._asdict(),
+    found: dict[int, Batch] = {}
+    for row in connection.execute(_LIST_BATCHES):
+        values = row._asdict()
+        annotator_id, role = values.pop("annotator_id"), values.pop("role")
+        batch = found.get(row.batch_id) or Batch.model_validate(values)
+        found[row.batch_id] = batch.model_copy(
+            update={
+                "annotators": batch.annotators + ((annotator_id,) if annotator_id else ()),
+                "roles": batch.roles + ((role,) if role else ()),
+            }
         )
-        for row in connection.execute(query)
-    ]
+    return list(found.values())
+
+
+_LIST_BATCHES = (
+    select(batches, assignments.c.annotator_id, assignments.c.role)
+    .outerjoin(assignments, assignments.c.batch_id == batches.c.batch_id)
+    .order_by(batches.c.priority.desc(), batches.c.batch_id, assignments.c.assignment_id)
+)
 
 
 def update_batch(connection: Connection, batch: Batch) -> None:
@@ -105,11 +113,14 @@ def get_task(
     connection: Connection, pair_id: str, pass_: int, *, lock: bool = False
 ) -> Task | None:
     """Return a task, or None; locked for this transaction where asked (SQLite is locked whole)."""
-    query = select(*_COLUMNS).where(tasks.c.pair_id == pair_id, tasks.c.pass_ == pass_)
-    if lock:
-        query = query.with_for_update()
-    row = connection.execute(query).one_or_none()
+    query = _LOCK_TASK if lock else _GET_TASK
+    row = connection.execute(query, {"pair": pair_id, "of_pass": pass_}).one_or_none()
     return Task.model_validate(row._asdict()) if row else None
+
+
+_ONE = (tasks.c.pair_id == bindparam("pair")) & (tasks.c.pass_ == bindparam("of_pass"))
+_GET_TASK = select(*_COLUMNS).where(_ONE)
+_LOCK_TASK = _GET_TASK.with_for_update()
 
 
 def newest_passes(connection: Connection, pair_ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
@@ -182,19 +193,12 @@ def settle(connection: Connection, keys: Iterable[tuple[str, int]] | None = None
 
     Open is a task that is not paused, of a candidate, with fewer live finals than its target.
     """
-    candidate = (
-        select(pairs.c.pair_id)
-        .where(pairs.c.pair_id == tasks.c.pair_id, pairs.c.status == PairStatus.CANDIDATE.value)
-        .exists()
-    )
-    is_open = tasks.c.paused_at.is_(None) & candidate & (_num_finals() < tasks.c.target)
     if keys is None:
-        connection.execute(update(tasks).where(tasks.c.is_open != is_open).values(is_open=is_open))
+        connection.execute(_SETTLE_ALL)
         return
-    one = and_(tasks.c.pair_id == bindparam("pair"), tasks.c.pass_ == bindparam("of_pass"))
     rows = [{"pair": pair_id, "of_pass": pass_} for pair_id, pass_ in dict.fromkeys(keys)]
     if rows:
-        connection.execute(update(tasks).where(one).values(is_open=is_open), rows)
+        connection.execute(_SETTLE, rows)
 
 
 def next_tasks(
@@ -210,43 +214,21 @@ def next_tasks(
 
     That is: whose target is not reached by live finals and other people's leases together, and
     which this annotator neither holds nor has judged.
+
+    Args:
+        lock: take them for this transaction; others get the next ones meanwhile.
     """
-    mine = (
-        select(leases.c.lease_id)
-        .where(
-            leases.c.pair_id == tasks.c.pair_id,
-            leases.c.pass_ == tasks.c.pass_,
-            leases.c.annotator_id == annotator_id,
-        )
-        .exists()
-    )
-    judged = (
-        select(judgement_events.c.event_id)
-        .where(
-            judgement_events.c.pair_id == tasks.c.pair_id,
-            judgement_events.c.pass_ == tasks.c.pass_,
-            judgement_events.c.annotator_id == annotator_id,
-        )
-        .exists()
-    )
-    query = (
-        select(*_COLUMNS)
-        .join(pairs, pairs.c.pair_id == tasks.c.pair_id)
-        .where(
-            tasks.c.batch_id == batch_id,
-            tasks.c.is_open.is_(True),
-            pairs.c.status == PairStatus.CANDIDATE.value,
-            ~mine,
-            ~judged,
-            _num_finals() + _num_leases(now) < tasks.c.target,
-        )
-        .order_by(tasks.c.rank, tasks.c.pair_id)
-        .limit(limit)
-    )
-    if lock:
-        # Others take the next ones meanwhile, instead of waiting.
-        query = query.with_for_update(of=tasks, skip_locked=True)
-    return [Task.model_validate(row._asdict()) for row in connection.execute(query)]
+    wanted = {"annotator": annotator_id, "batch": batch_id, "now": now, "limit": limit}
+    while True:
+        rows = connection.execute(_LOCK_NEXT if lock else _NEXT, wanted)
+        found = [Task.model_validate(row._asdict()) for row in rows]
+        if not lock or connection.dialect.name == "sqlite":
+            return found
+        # A row that another transaction has just let go can be full, which this statement, begun
+        # before, did not see; the next one does.
+        free = [task for task in found if has_room(connection, task, annotator_id, now=now)]
+        if free or not found:
+            return free
 
 
 def has_room(connection: Connection, task: Task, annotator_id: str, *, now: datetime) -> bool:
@@ -254,11 +236,71 @@ def has_room(connection: Connection, task: Task, annotator_id: str, *, now: date
 
     True also where this annotator's own final is what fills the target: it can be changed.
     """
-    others = _num_leases(now, except_annotator=annotator_id)
-    query = select(_num_finals(except_annotator=annotator_id) + others).where(
-        tasks.c.pair_id == task.pair_id, tasks.c.pass_ == task.pass_
+    wanted = {"pair": task.pair_id, "of_pass": task.pass_, "annotator": annotator_id, "now": now}
+    used: int = connection.execute(_USED_BY_OTHERS, wanted).scalar_one()
+    return used < task.target
+
+
+def _num_finals(*others: ColumnElement[bool]) -> ColumnElement[int]:
+    """SQL: live finals of a task."""
+    query = select(func.count()).where(
+        judgement_events.c.pair_id == tasks.c.pair_id,
+        judgement_events.c.pass_ == tasks.c.pass_,
+        is_live_final(),
+        *others,
     )
-    return connection.execute(query).scalar_one() < task.target
+    return query.correlate(tasks).scalar_subquery()
+
+
+def _num_leases(*others: ColumnElement[bool]) -> ColumnElement[int]:
+    """SQL: leases of a task that hold a place: not finished, put aside or run out."""
+    query = select(func.count()).where(
+        leases.c.pair_id == tasks.c.pair_id,
+        leases.c.pass_ == tasks.c.pass_,
+        leases.c.finished_at.is_(None),
+        leases.c.skipped_at.is_(None),
+        leases.c.expires_at > bindparam("now", type_=UtcDateTime),
+        *others,
+    )
+    return query.correlate(tasks).scalar_subquery()
+
+
+def _of_annotator(table: Table) -> ColumnElement[bool]:
+    """SQL: a task has a row of this annotator."""
+    rows = select(table.c.pair_id).where(
+        table.c.pair_id == tasks.c.pair_id,
+        table.c.pass_ == tasks.c.pass_,
+        table.c.annotator_id == bindparam("annotator"),
+    )
+    return rows.correlate(tasks).exists()
+
+
+_OF_CANDIDATE = (
+    select(pairs.c.pair_id)
+    .where(pairs.c.pair_id == tasks.c.pair_id, pairs.c.status == PairStatus.CANDIDATE.value)
+    .exists()
+)
+_IS_OPEN = tasks.c.paused_at.is_(None) & _OF_CANDIDATE & (_num_finals() < tasks.c.target)
+_SETTLE = update(tasks).where(_ONE).values(is_open=_IS_OPEN)
+_SETTLE_ALL = update(tasks).where(tasks.c.is_open != _IS_OPEN).values(is_open=_IS_OPEN)
+_NEXT = (
+    select(*_COLUMNS)
+    .where(
+        tasks.c.batch_id == bindparam("batch"),
+        tasks.c.is_open.is_(True),
+        _OF_CANDIDATE,
+        ~_of_annotator(leases),
+        ~_of_annotator(judgement_events),
+        _num_finals() + _num_leases() < tasks.c.target,
+    )
+    .order_by(tasks.c.rank, tasks.c.pair_id)
+    .limit(bindparam("limit"))
+)
+_LOCK_NEXT = _NEXT.with_for_update(of=tasks, skip_locked=True)
+_USED_BY_OTHERS = select(
+    _num_finals(judgement_events.c.annotator_id != bindparam("annotator"))
+    + _num_leases(leases.c.annotator_id != bindparam("annotator"))
+).where(_ONE)
 
 
 def count_open(connection: Connection, batch_ids: Sequence[int]) -> int:
@@ -270,44 +312,15 @@ def count_open(connection: Connection, batch_ids: Sequence[int]) -> int:
 
 def count_waiting(connection: Connection, annotator_id: str, batch_ids: Sequence[int]) -> int:
     """Count open tasks of some batches that this annotator has finished and others have not."""
-    finished = (
-        select(leases.c.lease_id)
+    query = (
+        select(func.count())
+        .select_from(leases)
+        .join(tasks, (tasks.c.pair_id == leases.c.pair_id) & (tasks.c.pass_ == leases.c.pass_))
         .where(
-            leases.c.pair_id == tasks.c.pair_id,
-            leases.c.pass_ == tasks.c.pass_,
             leases.c.annotator_id == annotator_id,
             leases.c.finished_at.is_not(None),
+            tasks.c.batch_id.in_(batch_ids),
+            tasks.c.is_open.is_(True),
         )
-        .exists()
-    )
-    query = select(func.count()).select_from(tasks)
-    query = query.where(
-        tasks.c.batch_id.in_(batch_ids), tasks.c.is_open.is_(True), tasks.c.target > 1, finished
     )
     return connection.execute(query).scalar_one()
-
-
-def _num_finals(*, except_annotator: str | None = None) -> ColumnElement[int]:
-    """SQL: live finals of a task."""
-    query = select(func.count()).where(
-        judgement_events.c.pair_id == tasks.c.pair_id,
-        judgement_events.c.pass_ == tasks.c.pass_,
-        is_live_final(),
-    )
-    if except_annotator is not None:
-        query = query.where(judgement_events.c.annotator_id != except_annotator)
-    return query.correlate(tasks).scalar_subquery()
-
-
-def _num_leases(now: datetime, *, except_annotator: str | None = None) -> ColumnElement[int]:
-    """SQL: leases of a task that hold a place: not finished, put aside or run out."""
-    query = select(func.count()).where(
-        leases.c.pair_id == tasks.c.pair_id,
-        leases.c.pass_ == tasks.c.pass_,
-        leases.c.finished_at.is_(None),
-        leases.c.skipped_at.is_(None),
-        leases.c.expires_at > now,
-    )
-    if except_annotator is not None:
-        query = query.where(leases.c.annotator_id != except_annotator)
-    return query.correlate(tasks).scalar_subquery()
