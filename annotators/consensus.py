@@ -1,13 +1,14 @@
 """The answer of a pair from its final verdicts, by simple majority of people.
 
 A person is one voter: of several passes on a pair, the last finished one speaks. Judgements under
-another protocol answered another question and are no votes.
+another protocol answered another question, and gold and flipped repeats check people: all these
+are no votes.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 
-from creativepair.records import Consensus, HumanVerdict, Judgement
+from creativepair.records import OUTSIDE, Consensus, HumanVerdict, Judgement
 from creativepair.wording import Identity
 
 
@@ -30,6 +31,8 @@ def _last_finals(
 ) -> list[tuple[Judgement, HumanVerdict]]:
     last: dict[tuple[str, str], tuple[Judgement, HumanVerdict]] = {}
     for judgement in sorted(judgements, key=lambda j: j.pass_):
+        if judgement.pass_ == OUTSIDE:
+            continue
         if judgement.final is not None and judgement.protocol == protocol:
             last[judgement.pair_id, judgement.annotator_id] = judgement, judgement.final
     return list(last.values())

@@ -14,12 +14,13 @@ from typing import Literal, cast
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from annotators.queue import require_lease
+from annotators.queue import hold, require_lease, require_place
 from annotators.state import State, fold
 from creativepair.chain import Chain, Finding, check_chain
 from creativepair.errors import ChainError, InputError, StateError
 from creativepair.protocol import Protocol, Verdict
 from creativepair.records import (
+    OUTSIDE,
     Arm,
     ChainStatus,
     HumanVerdict,
@@ -32,6 +33,7 @@ from creativepair.records import (
 from creativepair.store import judgements, pairs
 from creativepair.store.judgements import Autosave
 from creativepair.wording import Identity, named_identities, positional_words, to_identity
+from creativepair.workspace import Workspace
 
 DWELL = timedelta(milliseconds=400)
 """No verdict counts sooner after its step was shown: held keys make faster ones."""
@@ -81,15 +83,12 @@ def to_verdict(side: str, left_is: Identity) -> str:
 
 def state_of(connection: Connection, lease: Lease) -> State:
     """Fold the events of a lease."""
-    return fold(
-        judgements.list_events(
-            connection, annotator_id=lease.annotator_id, pair_id=lease.pair_id, pass_=lease.pass_
-        )
-    )
+    return fold(judgements.events_of(connection, lease))
 
 
 def decide_blind(
     connection: Connection,
+    workspace: Workspace,
     annotator_id: str,
     *,
     lease_id: str,
@@ -102,7 +101,8 @@ def decide_blind(
 
     Raises:
         NotFoundError: when the lease is not this annotator's.
-        StateError: when the step is not the one to decide, or was seen for less than `DWELL`.
+        StateError: when the step is not the one to decide, was seen for less than `DWELL`, or the
+            lease ran out and others have taken its place.
         InputError: when "cannot tell" comes without a reason.
     """
     lease = require_lease(connection, annotator_id, lease_id)
@@ -111,6 +111,7 @@ def decide_blind(
     state = state_of(connection, lease)
     _require_step(lease, state, "blind", decision)
     _require_dwell(timing, lease.created_at)
+    require_place(connection, workspace, lease, now=timing.decided_at)
     if verdict == "cannot_tell" and not reason:
         raise InputError("cannot tell needs a reason", hint="Choose one of the reasons.")
     blind = _event(lease, Step.BLIND, state.revision, verdict, timing)
@@ -131,8 +132,8 @@ def decide_blind(
 
 def decide_final(
     connection: Connection,
+    workspace: Workspace,
     annotator_id: str,
-    protocol: Protocol,
     *,
     lease_id: str,
     decision: str,
@@ -148,12 +149,14 @@ def decide_final(
     Raises:
         NotFoundError: when the lease is not this annotator's.
         StateError: when the step is not the one to decide, came too soon, the protocol changed
-            since it was shown, or the action does not fit the case (approving a draft that says
-            otherwise, taking one that is not there).
+            since it was shown, the lease ran out and others have taken its place, or the action
+            does not fit the case (approving a draft that says otherwise, taking one that is not
+            there).
         ChainError: when an edited finding names a place instead of a creative, or the chain's
             answer is not the final verdict.
     """
     lease = require_lease(connection, annotator_id, lease_id)
+    protocol = workspace.protocol
     if lease.protocol != protocol.version:
         raise StateError(
             f"this pair was begun under protocol {lease.protocol}, now {protocol.version} holds",
@@ -169,6 +172,7 @@ def decide_final(
         return
     _require_step(lease, state, "final", decision)
     _require_dwell(timing, state.blind.decided_at)
+    require_place(connection, workspace, lease, now=timing.decided_at)
     base = draft.chain if draft else Chain(protocol=protocol.version, findings=())
     chain, reviewed = apply_edits(base, protocol, edits, left_is=lease.left_is)
     if draft is None:
@@ -191,8 +195,15 @@ def decide_final(
     judgements.add_events(connection, [event])
 
 
-def undo(connection: Connection, annotator_id: str, *, final_decision: str, now: datetime) -> None:
-    """Reopen a final; undoing the same final twice changes nothing.
+def undo(
+    connection: Connection,
+    workspace: Workspace,
+    annotator_id: str,
+    *,
+    final_decision: str,
+    now: datetime,
+) -> None:
+    """Reopen a final, whose place stays with this annotator; undoing it twice changes nothing.
 
     Raises:
         StateError: when it is not this annotator's last final, or the pair is no candidate any
@@ -204,7 +215,9 @@ def undo(connection: Connection, annotator_id: str, *, final_decision: str, now:
     key = decision_id(final.lease_id, "undo", final.revision + 1)
     if judgements.find_event(connection, key):
         return
-    if pairs.get_pair(connection, final.pair_id).status is not PairStatus.CANDIDATE:
+    lease = require_lease(connection, annotator_id, final.lease_id)
+    status = pairs.get_pair(connection, final.pair_id).status
+    if status is not PairStatus.CANDIDATE and lease.pass_ != OUTSIDE:
         raise StateError(
             "this pair is not asked for any more, so its answer stays",
             hint="Ask whoever runs the workspace; its evidence or item has changed.",
@@ -225,6 +238,7 @@ def undo(connection: Connection, annotator_id: str, *, final_decision: str, now:
         "decided_at": now,
         "active_s": None,
     }
+    hold(connection, workspace, lease, now=now)
     judgements.add_events(connection, [final.model_copy(update=change)])
 
 
@@ -237,6 +251,21 @@ def skip(connection: Connection, annotator_id: str, *, lease_id: str, now: datet
     lease = require_lease(connection, annotator_id, lease_id)
     if state_of(connection, lease).next_step != "done":
         judgements.update_lease(connection, lease.model_copy(update={"skipped_at": now}))
+
+
+def keep_alive(
+    connection: Connection, workspace: Workspace, annotator_id: str, *, lease_id: str, now: datetime
+) -> None:
+    """Keep a lease while its annotator is at work.
+
+    Raises:
+        NotFoundError: when the lease is not this annotator's.
+        StateError: when it is finished, put aside, or ran out and others have taken its place.
+    """
+    lease = require_lease(connection, annotator_id, lease_id)
+    if lease.finished_at is not None or lease.skipped_at is not None:
+        raise StateError("this pair is not in hand any more", hint="The desk shows what is next.")
+    require_place(connection, workspace, lease, now=now)
 
 
 def autosave(

@@ -42,7 +42,7 @@ class JudgementRow(Record):
     pair_id: str
     annotator_id: Id
     arm: Arm = Arm.BLIND
-    pass_: int = Field(default=1, ge=1, le=1_000, alias="pass")
+    pass_: int = Field(default=1, ge=0, le=1_000, alias="pass")
     left_is: Identity
     blind: HumanVerdict
     final: HumanVerdict

@@ -5,23 +5,25 @@ The desk's own source is with the browser from the start, so it holds none of th
 hidden things away; those arrive as `labels` with the reveal.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, cast
 
 from sqlalchemy import Connection
 
 from annotators.decisions import CANNOT_TELL_REASONS, Side, decision_id, state_of, to_side
+from annotators.progress import ProgressMeter
 from annotators.queue import coming_pairs, current_lease
 from creativepair.chain import Chain
 from creativepair.protocol import Protocol
-from creativepair.records import Evidence, Item, JudgementEvent, Lease, Pair, Record
-from creativepair.store import catalogue, judgements, pairs
+from creativepair.records import Arm, Draft, Evidence, JudgementEvent, Lease, Record
+from creativepair.store import catalogue, gold, judgements, pairs
 from creativepair.store.judgements import Autosave
 from creativepair.wording import Identity, other, to_person
 from creativepair.workspace import Workspace
 
 NUM_PRELOADED = 2
+_SIGNS_PER_LEASE = 6
 
 
 class SideEvidence(Record):
@@ -81,10 +83,30 @@ class Reveal(Record):
     findings: tuple[FindingView, ...]
 
 
+class ShownFirst(Record):
+    """What an arm shows before the verdict; its words are not those of the blind arm's source.
+
+    Attributes:
+        evidence: None where the arm does not show it.
+        drafted_answer, drafted_prob, findings: of the draft, where the arm shows it.
+    """
+
+    labels: RevealLabels = RevealLabels()
+    has_evidence: bool
+    evidence: EvidenceView | None
+    drafter: str | None
+    drafted_answer: Side | None
+    drafted_prob: float | None
+    findings: tuple[FindingView, ...]
+
+
 class StepView(Record):
     """The screen at one step.
 
     Attributes:
+        shown_first: in arms that show something before the verdict.
+        per_hour: the annotator's pace; None while it is not known.
+        alive_s: seconds after which the browser should say again that somebody is there.
         images: SHA-256 of the pictures, left then right.
         coming: SHA-256 of pictures worth preloading.
         undo: decision id of the final that Undo would reopen.
@@ -103,67 +125,79 @@ class StepView(Record):
     synthetic: bool = False
     num_done: int
     num_open: int
+    per_hour: int | None = None
+    alive_s: float = 60.0
     undo: str | None = None
+    shown_first: ShownFirst | None = None
     reveal: Reveal | None = None
 
 
 def show_step(
-    connection: Connection, workspace: Workspace, annotator_id: str, *, now: datetime
+    connection: Connection,
+    workspace: Workspace,
+    annotator_id: str,
+    role: str,
+    meter: ProgressMeter,
+    *,
+    now: datetime,
 ) -> StepView:
     """Return the step to show, leasing a pair when none is in hand (so: a write transaction)."""
-    lease = current_lease(connection, workspace, annotator_id, now=now)
+    lease = current_lease(connection, workspace, annotator_id, role, now=now)
     last = judgements.last_final(connection, annotator_id)
+    counts = meter.read(
+        connection, workspace, annotator_id, role, last.decision_id if last else None, now=now
+    )
     progress = {
-        "num_done": judgements.count_finals(connection, annotator_id),
-        "num_open": judgements.count_open_pairs(connection),
+        "num_done": counts.num_done,
+        "num_open": counts.num_open,
+        "per_hour": counts.per_hour,
+        "alive_s": workspace.settings.review.lease_time.total_seconds() / _SIGNS_PER_LEASE,
         "undo": last.decision_id if last else None,
         "synthetic": workspace.settings.synthetic,
     }
     if lease is None:
         return StepView.model_validate({"step": "empty", **progress})
     state = state_of(connection, lease)
-    pair = pairs.get_pair(connection, lease.pair_id)
-    item = catalogue.get_item(connection, pair.item_id, lease.item_revision)
-    item = item or Item(item_id=pair.item_id)
-    reveal = None
-    if state.blind is not None:
-        reveal = _reveal(connection, workspace.protocol, lease, state.blind)
-    step = "blind" if reveal is None else "final"
+    item = catalogue.get_item_of_pair(connection, lease.pair_id, lease.item_revision)
+    shown: dict[str, object] = {}
+    if state.blind is None:
+        coming = coming_pairs(
+            connection, workspace, annotator_id, role, now=now, limit=NUM_PRELOADED
+        )
+        images, *later = _list_images(connection, [(lease.pair_id, lease.left_is), *coming])
+        shown["coming"] = [sha256 for images in later for sha256 in images]
+        shown["shown_first"] = _shown_first(connection, workspace.protocol, lease)
+    else:
+        [images] = _list_images(connection, [(lease.pair_id, lease.left_is)])
+        shown["reveal"] = _reveal(connection, workspace.protocol, lease, state.blind)
+    step = "blind" if state.blind is None else "final"
     return StepView.model_validate(
         {
             "step": step,
             "lease": lease.lease_id,
             "decision": decision_id(lease.lease_id, step, state.revision),
             "pair": lease.pair_id,
-            "title": item.title or item.item_id,
-            "category": item.category,
-            "queries": item.queries,
-            "images": _images(connection, pair, lease.left_is),
-            "coming": _coming_images(connection, workspace, annotator_id),
-            "reveal": reveal,
+            "title": item.title or item.item_id if item else "",
+            "category": item.category if item else None,
+            "queries": item.queries if item else (),
+            "images": images,
+            **shown,
             **progress,
         }
     )
 
 
-def _images(connection: Connection, pair: Pair, left_is: Identity) -> tuple[str, str]:
-    ids = {"A": pair.creative_a, "B": pair.creative_b}
-    left, right = (
-        catalogue.get_creative(connection, pair.item_id, ids[side]).derivative_sha256
-        for side in (left_is, other(left_is))
-    )
-    return left, right
-
-
-def _coming_images(
-    connection: Connection, workspace: Workspace, annotator_id: str
-) -> tuple[str, ...]:
-    coming = coming_pairs(connection, workspace, annotator_id, limit=NUM_PRELOADED)
-    return tuple(
-        sha256
-        for pair_id, left_is in coming
-        for sha256 in _images(connection, pairs.get_pair(connection, pair_id), left_is)
-    )
+def _list_images(
+    connection: Connection, pairs_shown: Sequence[tuple[str, Identity]]
+) -> list[tuple[str, str]]:
+    """Return the pictures of pairs, left then right."""
+    found = pairs.list_pictures(connection, [pair_id for pair_id, _ in pairs_shown])
+    listed = []
+    for pair_id, left_is in pairs_shown:
+        made = None if pair_id in found else gold.get_gold(connection, pair_id)
+        a, b = (made.derivative_a, made.derivative_b) if made else found[pair_id]
+        listed.append((a, b) if left_is == "A" else (b, a))
+    return listed
 
 
 def _reveal(
@@ -173,16 +207,13 @@ def _reveal(
     draft = pairs.get_draft(connection, lease.draft_id) if lease.draft_id else None
     own = cast(Side, to_side(cast(str, blind.verdict), lease.left_is))
     drafted = cast(Side, to_side(draft.answer, lease.left_is)) if draft else None
-    prob = None
-    if draft:
-        prob = draft.prob_a if draft.answer == "A" else 1 - draft.prob_a
     return Reveal(
         own=own,
         case="no_draft" if drafted is None else "agree" if drafted == own else "differ",
         evidence=_evidence_view(evidence, lease.left_is) if evidence else None,
         drafter=draft.model_version if draft else None,
         drafted_answer=drafted,
-        drafted_prob=prob,
+        drafted_prob=_drafted_prob(draft),
         findings=_findings(
             draft.chain if draft else None,
             protocol,
@@ -191,6 +222,33 @@ def _reveal(
             lease.left_is,
         ),
     )
+
+
+def _shown_first(connection: Connection, protocol: Protocol, lease: Lease) -> ShownFirst | None:
+    shows_evidence = lease.arm in (Arm.CTR_FIRST, Arm.BOTH_FIRST)
+    shows_draft = lease.arm in (Arm.DRAFT_FIRST, Arm.BOTH_FIRST)
+    if not (shows_evidence or shows_draft):
+        return None
+    evidence = draft = None
+    if shows_evidence:
+        evidence = pairs.get_evidence(connection, lease.pair_id, lease.evidence_version)
+    if shows_draft and lease.draft_id:
+        draft = pairs.get_draft(connection, lease.draft_id)
+    return ShownFirst(
+        has_evidence=shows_evidence,
+        evidence=_evidence_view(evidence, lease.left_is) if evidence else None,
+        drafter=draft.model_version if draft else None,
+        drafted_answer=cast(Side, to_side(draft.answer, lease.left_is)) if draft else None,
+        drafted_prob=_drafted_prob(draft),
+        findings=_findings(draft.chain, protocol, {}, None, lease.left_is) if draft else (),
+    )
+
+
+def _drafted_prob(draft: Draft | None) -> float | None:
+    """Return the draft's probability of its own answer."""
+    if draft is None:
+        return None
+    return draft.prob_a if draft.answer == "A" else 1 - draft.prob_a
 
 
 def _evidence_view(evidence: Evidence, left_is: Identity) -> EvidenceView:
@@ -221,7 +279,7 @@ def _findings(
     chain: Chain | None,
     protocol: Protocol,
     edits: Mapping[str, Autosave],
-    own: Side,
+    own: Side | None,
     left_is: Identity,
 ) -> tuple[FindingView, ...]:
     views = []

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from annotators.queue import draw_left
+from annotators.draws import draw_left
 from creativepair.records import (
     Arm,
     ChainStatus,

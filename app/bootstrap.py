@@ -10,6 +10,9 @@ from creativepair.workspace import Workspace, find_workspace, open_workspace
 LOCAL_ANNOTATOR = "local"
 """Who judges on a desk without accounts."""
 
+LOCAL_ROLE = "lead"
+"""What they may do there: everything."""
+
 
 @dataclass(frozen=True, slots=True)
 class Studio:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli_gold import gold_cli
 from app.cli_pairs import pairs_cli
 from app.options import AsJson, WorkspacePath
 from app.output import emit, emit_file, note, print_error, progress
@@ -28,6 +29,7 @@ cli = typer.Typer(
 judgements_cli = typer.Typer(help="Judgements as tables.", no_args_is_help=True)
 release_cli = typer.Typer(help="Versioned, checksummed releases.", no_args_is_help=True)
 cli.add_typer(pairs_cli, name="pairs")
+cli.add_typer(gold_cli, name="gold")
 cli.add_typer(judgements_cli, name="judgements")
 cli.add_typer(release_cli, name="release")
 

@@ -19,8 +19,9 @@ from starlette.routing import Route
 from annotators import decisions
 from annotators.decisions import FinalAction, Timing, to_verdict
 from annotators.presentation import show_step
+from annotators.progress import ProgressMeter
 from annotators.queue import require_lease
-from app.bootstrap import LOCAL_ANNOTATOR, Studio
+from app.bootstrap import LOCAL_ANNOTATOR, LOCAL_ROLE, Studio
 from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
 from creativepair.images import DERIVATIVE_MEDIA_TYPE
 from creativepair.records import HumanVerdict
@@ -29,6 +30,7 @@ from creativepair.store.judgements import Autosave
 _STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]  # PostgreSQL holds no NUL
 
 
 class _Body(BaseModel):
@@ -40,7 +42,7 @@ class EditBody(_Body):
 
     question: Key
     verdict: Literal["left", "right", "tie", "yes", "no"] | None
-    typed: str = Field(max_length=decisions.LONGEST_RATIONALE)
+    typed: Words = Field(max_length=decisions.LONGEST_RATIONALE)
     action: Literal["keep", "edit", "reject"]
 
     def to_autosave(self) -> Autosave:
@@ -63,7 +65,7 @@ class BlindBody(_DecisionBody):
     """A blind verdict."""
 
     verdict: Literal["left", "right", "cannot_tell", "broken"]
-    reason: str | None = Field(default=None, max_length=1_000)
+    reason: Words | None = Field(default=None, max_length=1_000)
 
 
 class FinalBody(_DecisionBody):
@@ -79,8 +81,8 @@ class UndoBody(_Body):
     decision: Key
 
 
-class SkipBody(_Body):
-    """Which lease to put aside."""
+class LeaseBody(_Body):
+    """Which lease to put aside or to keep."""
 
     lease: Key
 
@@ -107,6 +109,7 @@ def desk_routes(studio: Studio) -> list[Route]:
         Route("/desk/undo", desk.undo, methods=["POST"]),
         Route("/desk/skip", desk.skip, methods=["POST"]),
         Route("/desk/autosave", desk.autosave, methods=["POST"]),
+        Route("/desk/alive", desk.alive, methods=["POST"]),
     ]
 
 
@@ -119,7 +122,7 @@ class _Desk:
         self._workspace = studio.workspace
         self._store = studio.store
         self._pictures = studio.workspace.derivatives
-        self._protocol = studio.workspace.protocol
+        self._meter = ProgressMeter()
 
     async def picture(self, request: Request) -> Response:
         """Serve a derivative by its content hash; originals keep their metadata and stay in."""
@@ -147,6 +150,7 @@ class _Desk:
             lease = require_lease(connection, LOCAL_ANNOTATOR, body.lease)
             decisions.decide_blind(
                 connection,
+                self._workspace,
                 LOCAL_ANNOTATOR,
                 lease_id=body.lease,
                 decision=body.decision,
@@ -163,8 +167,8 @@ class _Desk:
         def write(connection: Connection, body: FinalBody) -> None:
             decisions.decide_final(
                 connection,
+                self._workspace,
                 LOCAL_ANNOTATOR,
-                self._protocol,
                 lease_id=body.lease,
                 decision=body.decision,
                 action=body.action,
@@ -180,6 +184,7 @@ class _Desk:
         def write(connection: Connection, body: UndoBody) -> None:
             decisions.undo(
                 connection,
+                self._workspace,
                 LOCAL_ANNOTATOR,
                 final_decision=body.decision,
                 now=datetime.now(UTC),
@@ -190,10 +195,26 @@ class _Desk:
     async def skip(self, request: Request) -> Response:
         """Put a pair aside."""
 
-        def write(connection: Connection, body: SkipBody) -> None:
+        def write(connection: Connection, body: LeaseBody) -> None:
             decisions.skip(connection, LOCAL_ANNOTATOR, lease_id=body.lease, now=datetime.now(UTC))
 
-        return await self._write(request, SkipBody, write)
+        return await self._write(request, LeaseBody, write)
+
+    async def alive(self, request: Request) -> Response:
+        """Keep a lease: its annotator is at work."""
+
+        def keep(body: LeaseBody) -> Response:
+            with self._store.write() as connection:
+                decisions.keep_alive(
+                    connection,
+                    self._workspace,
+                    LOCAL_ANNOTATOR,
+                    lease_id=body.lease,
+                    now=datetime.now(UTC),
+                )
+            return JSONResponse({"held": body.lease})
+
+        return await self._run(request, LeaseBody, keep)
 
     async def autosave(self, request: Request) -> Response:
         """Keep unfinished edits; answer with the words as they will be stored."""
@@ -209,9 +230,17 @@ class _Desk:
                 )
             return JSONResponse({"stored": stored})
 
+        return await self._run(request, AutosaveBody, save)
+
+    async def _run(
+        self,
+        request: Request,
+        model: type[BodyModel],
+        act: Callable[[BodyModel], Response],
+    ) -> Response:
         try:
-            body = await _read_body(request, AutosaveBody)
-            return await run_in_threadpool(save, body)
+            body = await _read_body(request, model)
+            return await run_in_threadpool(act, body)
         except CreativePairError as error:
             return error_response(error)
 
@@ -234,7 +263,12 @@ class _Desk:
             with self._store.write() as connection:
                 write(connection)
                 view = show_step(
-                    connection, self._workspace, LOCAL_ANNOTATOR, now=datetime.now(UTC)
+                    connection,
+                    self._workspace,
+                    LOCAL_ANNOTATOR,
+                    LOCAL_ROLE,
+                    self._meter,
+                    now=datetime.now(UTC),
                 )
             return view.model_dump_json().encode()
 

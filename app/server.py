@@ -5,12 +5,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import streamlit as st
 from starlette.middleware import Middleware
 
+from annotators.batches import fill
 from app.bootstrap import Studio, serve_studio
 from app.guard import LocalGuard, require_loopback
 from app.routes import desk_routes
@@ -50,6 +52,9 @@ _CONFIG = {
 def build_app(studio: Studio) -> st.App:
     """Return the ASGI app that serves one workspace to the local annotator."""
     serve_studio(studio)
+    with studio.store.write() as connection:
+        # Pairs of a workspace that an older program built have no tasks yet.
+        fill(connection, studio.workspace, now=datetime.now(UTC))
     return st.App(_SCRIPT, routes=desk_routes(studio), middleware=[Middleware(LocalGuard)])
 
 

@@ -29,7 +29,7 @@ from benchmarks.upworthy import (
     write_csv,
 )
 from creativepair.store import create_store
-from creativepair.workspace import Settings, create_workspace
+from creativepair.workspace import Review, Settings, create_workspace
 
 BASE_CTR = 0.02
 MEAN_IMPRESSIONS = 12_000
@@ -150,7 +150,9 @@ def main() -> None:
         root = Path(folder).resolve()
         with watch.step("drawing"):
             num_pictures = write_inputs(root / "input", source / "images", products, given.seed)
-        settings = Settings(name="Retail photos, invented logs")
+        settings = Settings(
+            name="Retail photos, invented logs", review=Review(overlap_share=0, blind_only=0)
+        )
         workspace = create_workspace(root / "workspace", settings)
         studio = Studio(workspace, create_store(workspace.database_url))
         journey = travel(studio, root / "input", watch)

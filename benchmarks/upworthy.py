@@ -43,7 +43,7 @@ from creativepair.pairing import PairBuild, PairSettings
 from creativepair.records import Lease
 from creativepair.store import create_store, pairs
 from creativepair.wording import Identity
-from creativepair.workspace import Settings, create_workspace
+from creativepair.workspace import Review, Settings, create_workspace
 from exports.builder import BuiltRelease, build_release
 from exports.verification import Verification, verify_release
 
@@ -124,7 +124,7 @@ def judge_pairs(studio: Studio, num_pairs: int) -> int:
     clock = datetime.now(UTC) - timedelta(hours=1)
     for done in range(num_pairs):
         with studio.store.write() as connection:
-            lease = current_lease(connection, studio.workspace, JUDGE, now=clock)
+            lease = current_lease(connection, studio.workspace, JUDGE, "lead", now=clock)
             if lease is None:
                 return done
             draft = pairs.get_draft(connection, lease.draft_id) if lease.draft_id else None
@@ -132,6 +132,7 @@ def judge_pairs(studio: Studio, num_pairs: int) -> int:
             agrees = draft is None or draft.answer == verdict
             decide_blind(
                 connection,
+                studio.workspace,
                 JUDGE,
                 **_step(lease, "blind"),
                 verdict=verdict,
@@ -140,8 +141,8 @@ def judge_pairs(studio: Studio, num_pairs: int) -> int:
             )
             decide_final(
                 connection,
+                studio.workspace,
                 JUDGE,
-                studio.workspace.protocol,
                 **_step(lease, "final"),
                 action="approve" if agrees else "keep_mine",
                 edits=(),
@@ -325,7 +326,10 @@ def main() -> None:
         root = Path(folder).resolve()
         with watch.step("drawing"):
             num_cards = write_inputs(root / "input", groups)
-        workspace = create_workspace(root / "workspace", Settings(name="Upworthy headlines"))
+        workspace = create_workspace(
+            root / "workspace",
+            Settings(name="Upworthy headlines", review=Review(overlap_share=0, blind_only=0)),
+        )
         studio = Studio(workspace, create_store(workspace.database_url))
         journey = travel(studio, root / "input", watch)
         studio.store.close()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from annotators.batches import fill
 from app.bootstrap import Studio
 from creativepair.errors import InputError, StateError
 from creativepair.fingerprints import mean_rgb_difference
@@ -58,6 +59,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairB
         outdated=outdated,
         rgb_difference=_rgb_differences(studio),
     )
+    now = datetime.now(UTC)
     with studio.store.write() as connection:
         num_stale = pairs.save_build(
             connection,
@@ -65,8 +67,9 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairB
             evidence_built=build.evidence,
             settings=settings.model_dump(mode="json"),
             summary=summarise(build),
-            now=datetime.now(UTC),
+            now=now,
         )
+        fill(connection, studio.workspace, now=now)
     return build, num_stale
 
 

@@ -22,7 +22,7 @@ from creativepair.synthetic.drawing import draw_ad
 from creativepair.synthetic.logs import ExposureCount, draw_exposures
 from creativepair.synthetic.world import Ad, AdItem, draw_world
 from creativepair.wording import Identity
-from creativepair.workspace import SETTINGS_FILE, Settings, create_workspace, open_workspace
+from creativepair.workspace import SETTINGS_FILE, Review, Settings, create_workspace, open_workspace
 
 _JPEG_QUALITY = 92
 _ANNOTATORS = (
@@ -31,6 +31,8 @@ _ANNOTATORS = (
     SimulatedAnnotator("simulated-3", 0.7),
 )
 _TRUTH_FILE = "truth.csv"
+# Whoever tries the demo is alone and has come to see everything, so each pair ends in its reveal.
+_REVIEW = Review(overlap_share=0, gold_share=0, repeat_share=0, blind_only=0)
 Progress = Callable[[str, int, int], None]
 
 
@@ -62,7 +64,8 @@ def make_demo(
     if root.exists() and any(root.iterdir()):
         raise StateError(f"{root} is not empty", hint="Name a new folder with --dir.")
     products = _choose_products(num_pairs, seed)
-    workspace = create_workspace(root, Settings(name="Synthetic demo", synthetic=True, seed=seed))
+    settings = Settings(name="Synthetic demo", synthetic=True, seed=seed, review=_REVIEW)
+    workspace = create_workspace(root, settings)
     studio = Studio(workspace, create_store(workspace.database_url))
     _ingest(studio, products, on_progress)
     build_workspace_pairs(studio, _settings(seed))

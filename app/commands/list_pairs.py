@@ -45,11 +45,9 @@ def show_pair(studio: Studio, pair_id: str) -> dict[str, Any]:
     with studio.store.read() as connection:
         pair = pairs.get_pair(connection, pair_id)
         [item] = catalogue.list_items(connection, [pair.item_id])
-        version = pairs.newest_evidence_version(connection, pair_id)
-        evidence = pairs.get_evidence(connection, pair_id, version)
-        draft = pairs.newest_draft(
-            connection, pair_id, item.revision, studio.workspace.protocol.version
-        )
+        newest = pairs.find_newest(connection, pair_id, studio.workspace.protocol.version)
+        evidence = pairs.get_evidence(connection, pair_id, newest.evidence_version)
+        draft = pairs.get_draft(connection, newest.draft_id) if newest.draft_id else None
         events = judgements.list_events(connection, pair_id=pair_id)
         creatives = {
             name: catalogue.get_creative(connection, pair.item_id, creative_id)

@@ -45,6 +45,9 @@ class PairStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+OUTSIDE = 0
+"""The pass of gold and flipped repeats: they count towards no target and are no votes."""
+
 NOT_CONSIDERED = "not_considered"
 """Reason of a pair that a build did not look at."""
 
@@ -77,6 +80,14 @@ class ChainStatus(StrEnum):
     CONTESTED = "contested"
     WRITTEN = "written"
     NONE = "none"
+
+
+class GoldKind(StrEnum):
+    """Why a gold pair has an obvious answer."""
+
+    DEGRADED = "degraded"
+    WRONG_PRODUCT = "wrong_product"
+    DUPLICATE = "duplicate"
 
 
 class Source(StrEnum):
@@ -267,15 +278,16 @@ class Lease(Record):
     """The right of one annotator to judge a pair until a time, and how the pair is presented.
 
     Attributes:
-        pass_: 1 for first judgements, more for re-judging.
+        pass_: 1 for first judgements, more for re-judging, `OUTSIDE` for gold and flipped repeats.
         left_is: the identity shown on the left.
+        finished_at: when its final was stored; None again after an undo.
         evidence_version, draft_id, item_revision: what the reveal shows; fixed with the lease.
     """
 
     lease_id: str
     annotator_id: Id
     pair_id: str
-    pass_: int = Field(default=1, ge=1)
+    pass_: int = Field(default=1, ge=0)
     arm: Arm = Arm.BLIND
     left_is: Identity
     protocol: str
@@ -286,6 +298,66 @@ class Lease(Record):
     created_at: AwareDatetime
     expires_at: AwareDatetime
     skipped_at: AwareDatetime | None = None
+    finished_at: AwareDatetime | None = None
+
+
+class Batch(Record):
+    """Tasks that are given out together, under one protocol.
+
+    Attributes:
+        priority: a batch of a higher one goes first.
+        paused_at: since when nothing of it is given out; None while it runs.
+        annotators, roles: whom it is given to; everyone where both are empty.
+    """
+
+    batch_id: int
+    name: str = Field(min_length=1, max_length=200)
+    protocol: str
+    priority: int = 0
+    paused_at: AwareDatetime | None = None
+    created_at: AwareDatetime
+    annotators: tuple[Id, ...] = ()
+    roles: tuple[str, ...] = ()
+
+    def is_for(self, annotator_id: str, role: str) -> bool:
+        """Whether it is given to this annotator."""
+        return (
+            not (self.annotators or self.roles)
+            or annotator_id in self.annotators
+            or role in self.roles
+        )
+
+
+class Task(Record):
+    """A pair in one pass, with how many people should finish it.
+
+    Attributes:
+        target: finals wanted.
+        rank: lower comes first within a batch; equal ones by pair id, which is as good as random.
+        paused_at: since when it is not given out.
+    """
+
+    pair_id: str
+    pass_: int = Field(default=1, ge=1)
+    batch_id: int
+    target: int = Field(default=1, ge=1)
+    rank: float = 0.0
+    paused_at: AwareDatetime | None = None
+
+
+class Gold(Record):
+    """A pair whose answer is beyond taste; it checks attention and is no part of the data.
+
+    Attributes:
+        answer: the right verdict.
+        derivative_a, derivative_b: SHA-256 of the pictures.
+    """
+
+    pair_id: str
+    kind: GoldKind
+    answer: Literal["A", "B", "cannot_tell"]
+    derivative_a: Sha256
+    derivative_b: Sha256
 
 
 class ReviewedFinding(Record):
@@ -312,7 +384,7 @@ class JudgementEvent(Record):
     lease_id: str | None
     pair_id: str
     annotator_id: Id
-    pass_: int = Field(default=1, ge=1)
+    pass_: int = Field(default=1, ge=0)
     step: Step
     revision: int = Field(default=1, ge=1)
     arm: Arm

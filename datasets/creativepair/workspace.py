@@ -3,19 +3,68 @@
 import os
 import tomllib
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from creativepair.blobs import BlobStore
 from creativepair.errors import InputError, NotFoundError, StateError
 from creativepair.protocol import CURRENT_VERSION, Protocol, load_protocol, read_protocol
+from creativepair.records import Arm
 
 SETTINGS_FILE = "creativepair.toml"
 WORKSPACE_VARIABLE = "CREATIVEPAIR_WORKSPACE"
 DATABASE_VARIABLE = "CREATIVEPAIR_DATABASE_URL"
 BLOB_VARIABLE = "CREATIVEPAIR_BLOB_URL"
 MAX_NAME_CHARACTERS = 200
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Review(BaseModel):
+    """How annotators are given work.
+
+    Attributes:
+        lease_minutes: how long a pair is kept for someone who shows no sign of life.
+        overlap_share, overlap_target: a random share of the pairs is judged by so many people; the
+            others by one.
+        gold_share: share of work that is gold, where there is any left.
+        repeat_share, repeat_after: share of work that is a flipped repeat, of a pair judged at
+            least so many pairs ago without a reveal.
+        blind_only, draft_first, ctr_first, both_first: shares of the arms; the rest is `blind`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lease_minutes: float = Field(default=15, gt=0, le=7 * 24 * 60)
+    overlap_share: Share = 0.2
+    overlap_target: int = Field(default=3, ge=1, le=100)
+    gold_share: Share = 0.05
+    repeat_share: Share = 0.03
+    repeat_after: int = Field(default=50, ge=50)
+    blind_only: Share = 0.1
+    draft_first: Share = 0.0
+    ctr_first: Share = 0.0
+    both_first: Share = 0.0
+
+    @model_validator(mode="after")
+    def _leave_room(self) -> "Review":
+        arms = self.blind_only + self.draft_first + self.ctr_first + self.both_first
+        if arms > 1 or self.gold_share + self.repeat_share > 1:
+            raise ValueError("shares of the arms, or of gold and repeats, sum to more than 1")
+        return self
+
+    @property
+    def lease_time(self) -> timedelta:
+        """How long a pair is kept."""
+        return timedelta(minutes=self.lease_minutes)
+
+    @property
+    def arm_shares(self) -> dict[Arm, float]:
+        """Share of each arm, summing to 1."""
+        shares = {arm: float(getattr(self, arm.value)) for arm in Arm if arm is not Arm.BLIND}
+        return {Arm.BLIND: 1 - sum(shares.values())} | shares
 
 
 class Settings(BaseModel):
@@ -29,6 +78,7 @@ class Settings(BaseModel):
         log_memory: the most that adding up large logs may hold, such as "1GB"; the rest spills
             into the workspace.
         synthetic: whether the workspace holds creatives drawn by this project.
+        review: how annotators are given work.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +89,7 @@ class Settings(BaseModel):
     timezone: str | None = None
     log_memory: str = Field(default="1GB", pattern=r"^[1-9][0-9]*(MB|GB)$")
     synthetic: bool = False
+    review: Review = Review()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +201,7 @@ def find_workspace(start: Path | None = None) -> Workspace:
 
 
 def _to_toml(settings: Settings) -> str:
-    def value(entry: str | int | bool) -> str:
+    def value(entry: str | float | bool) -> str:
         if isinstance(entry, str):
             escaped = entry.replace("\\", "\\\\").replace('"', '\\"')
             return (
@@ -158,5 +209,8 @@ def _to_toml(settings: Settings) -> str:
             )
         return str(entry).lower()
 
-    entries = settings.model_dump(exclude_none=True).items()
-    return "".join(f"{name} = {value(entry)}\n" for name, entry in entries)
+    entries = settings.model_dump(exclude_none=True)
+    review = entries.pop("review")
+    lines = [f"{name} = {value(entry)}" for name, entry in entries.items()]
+    lines += ["", "[review]", *(f"{name} = {value(entry)}" for name, entry in review.items())]
+    return "\n".join(lines) + "\n"

@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from creativepair.chain import Chain, Finding
-from creativepair.errors import StateError
+from creativepair.errors import InputError, StateError
 from creativepair.records import (
     Arm,
     ChainStatus,
@@ -36,7 +36,9 @@ from creativepair.records import (
 from creativepair.store import Store, catalogue, create_store, judgements, open_store, pairs
 from creativepair.store.database import HEAD
 from creativepair.store.judgements import Autosave
+from creativepair.store.pairs import Newest
 from creativepair.store.tables import metadata
+from tests.postgres_server import PostgresServer
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 CHAIN = Chain(protocol="1", findings=(Finding(question="click", verdict="A", rationale="{A} 🧴"),))
@@ -199,13 +201,14 @@ def test_an_item_gets_a_new_revision_exactly_when_its_content_changes(store: Sto
             return catalogue.put_items(connection, [item], now=NOW)
 
     assert put(title="Shoe", queries=("red", "größe 🧴")) == 1
+    save_build(store, [pair(1)], [])
     assert put(title="Shoe", queries=("red", "größe 🧴")) == 0
     assert put(title="Shoe", queries=("größe 🧴", "red")) == 1
     assert put(title="Shoe", category="shoes") == 1
     with store.read() as connection:
         (item,) = catalogue.list_items(connection)
-        first = catalogue.get_item(connection, "i1", 1)
-        assert catalogue.get_item(connection, "i1", 4) is None
+        first = catalogue.get_item_of_pair(connection, pair(1).pair_id, 1)
+        assert catalogue.get_item_of_pair(connection, pair(1).pair_id, 4) is None
     assert (item.revision, item.category, item.queries) == (3, "shoes", ())
     assert first is not None
     assert first.queries == ("red", "größe 🧴")
@@ -272,10 +275,8 @@ def test_pairs_of_a_replaced_image_wait_for_the_next_build(built: Store) -> None
         catalogue.put_creatives(connection, [changed], replace=True)
         second = pairs.get_pair(connection, pair(2).pair_id)
         assert (second.status, second.reject_reason) == (PairStatus.STALE, "image_replaced")
-        assert judgements.unleased_pair_ids(connection, "ann", limit=9) == [
-            pair(1).pair_id,
-            pair(3).pair_id,
-        ]
+        status = {k.pair.pair_id: k.pair.status for k in pairs.iterate_pairs(connection)}
+    assert [status[pair(n).pair_id] for n in (1, 3)] == [PairStatus.CANDIDATE] * 2
     save_build(built, [pair(n) for n in (1, 2, 3)], [])
     with built.read() as connection:
         assert pairs.get_pair(connection, pair(2).pair_id) == pair(2)
@@ -341,9 +342,9 @@ def test_evidence_of_earlier_builds_stays_as_it_was(built: Store) -> None:
         assert pairs.get_evidence(connection, name, 2) == evidence(1, 2, prob_a=0.6)
         assert pairs.get_evidence(connection, name, 3) is None
         assert pairs.get_evidence(connection, name, None) is None
-        assert pairs.newest_evidence_version(connection, name) == 2
-        assert pairs.newest_evidence_version(connection, pair(2).pair_id) == 1
-        assert pairs.newest_evidence_version(connection, "none") is None
+        assert pairs.find_newest(connection, name, "1") == Newest(1, 2, None)
+        assert pairs.find_newest(connection, pair(2).pair_id, "1") == Newest(1, 1, None)
+        assert pairs.find_newest(connection, pair(4).pair_id, "1") == Newest(1, 2, None)
         builds = pairs.list_evidence_builds(connection)
     assert [(b["version"], b["summary"]) for b in builds] == [
         (1, {"candidates": 3}),
@@ -474,20 +475,24 @@ def test_each_model_version_drafts_a_pair_once_per_item_revision(built: Store) -
     with built.write() as connection:  # a second run at the same time: the first draft stands
         pairs.add_drafts(connection, [draft("d3", 1), draft("d5", 3)], now=NOW)
     assert open_pairs("m1") == []
+
+    def newest(number: int, protocol: str = "1") -> str | None:
+        with built.read() as connection:
+            return pairs.find_newest(connection, pair(number).pair_id, protocol).draft_id
+
+    assert (newest(1), newest(1, "2")) == ("d1", None)
     with built.write() as connection:
         catalogue.put_items(connection, [Item(item_id="i1", title="New")], now=NOW)
+    assert newest(1) is None  # it saw the item as it was
+    with built.write() as connection:
         pairs.add_drafts(connection, [draft("d4", 1, revision=2)], now=minutes(1))
+        later = draft("d6", 1, version="m2", revision=2)
+        pairs.add_drafts(connection, [later], now=minutes(2))
+    assert newest(1) == "d6"
     assert open_pairs("m1") == ["2", "3"]
     with built.read() as connection:
         assert len(pairs.pairs_without_draft(connection, "m1", "2")) == 3
-        assert pairs.newest_draft(connection, pair(1).pair_id, 1, "2") is None
-    with built.read() as connection:
         assert pairs.get_draft(connection, "d1") == draft("d1", 1)
-        for revision, name in ((1, "d1"), (2, "d4")):
-            newest = pairs.newest_draft(connection, pair(1).pair_id, revision, "1")
-            assert newest is not None
-            assert newest.draft_id == name
-        assert pairs.newest_draft(connection, pair(1).pair_id, 3, "1") is None
 
 
 # --- leases and events ------------------------------------------------------------------------
@@ -532,27 +537,6 @@ def test_a_lease_is_read_as_it_was_written_and_one_pair_is_leased_once(built: St
     with pytest.raises(IntegrityError):
         add_leases(built, lease("l2", 1))
     add_leases(built, lease("l3", 1, pass_=2), lease("l4", 1, "bob"))
-
-
-def test_pairs_to_lease_are_candidates_nobody_finished_and_this_annotator_has_not(
-    built: Store,
-) -> None:
-    others = [pair(n) for n in (1, 2, 3, 5, 6)]
-    save_build(built, [*others, pair(4, PairStatus.EXCLUDED, "x")], [])
-    mine, done = lease("l1", 1), lease("l2", 2, "bob")
-    add_leases(built, mine, done, lease("l3", 3, "bob"))
-    add_events(built, event("b2", done, Step.BLIND), event("f2", done, Step.FINAL))
-
-    def to_lease(annotator: str, limit: int = 10) -> list[str]:
-        with built.read() as connection:
-            found = judgements.unleased_pair_ids(connection, annotator, limit=limit)
-        return [name[-1] for name in found]
-
-    assert to_lease("ann") == ["3", "5", "6"]
-    assert to_lease("ann", limit=2) == ["3", "5"]
-    assert to_lease("bob") == ["1", "5", "6"]
-    add_events(built, event("u2", done, Step.UNDO, 2))
-    assert to_lease("ann") == ["2", "3", "5", "6"]
 
 
 def test_events_are_read_as_they_were_written_in_their_order(built: Store) -> None:
@@ -611,27 +595,27 @@ def test_an_undo_reopens_a_final_until_the_next_one(built: Store) -> None:
         with built.read() as connection:
             last = judgements.last_final(connection, "ann")
             return (
-                judgements.count_finals(connection, "ann"),
-                judgements.count_open_pairs(connection),
+                judgements.count_finals(connection),
+                judgements.count_finished(connection, "ann"),
                 last.decision_id if last else None,
             )
 
-    assert state() == (0, 3, None)
+    assert state() == (0, 0, None)
     add_events(built, event("f1", one, Step.FINAL), event("f2", two, Step.FINAL))
-    assert state() == (2, 1, "f2")
+    assert state() == (2, 2, "f2")
     add_events(built, event("u2", two, Step.UNDO, 2))
-    assert state() == (1, 2, "f1")
+    assert state() == (1, 1, "f1")
     add_events(built, event("f2b", two, Step.FINAL, 2))
-    assert state() == (2, 1, "f2b")
+    assert state() == (2, 2, "f2b")
     add_events(built, event("u2b", two, Step.UNDO, 3), event("u1", one, Step.UNDO, 2))
-    assert state() == (0, 3, None)
+    assert state() == (0, 0, None)
 
 
 def test_an_imported_final_counts_but_cannot_be_undone_at_the_desk(built: Store) -> None:
     add_events(built, event("f1", lease("none", 1), Step.FINAL, lease_id=None))
     with built.read() as connection:
         assert judgements.count_finals(connection) == 1
-        assert judgements.count_finals(connection, "bob") == 0
+        assert judgements.count_finished(connection, "ann") == 0
         assert judgements.last_final(connection, "ann") is None
 
 
@@ -844,3 +828,44 @@ def test_a_store_in_a_folder_that_is_not_there_cannot_be_opened(tmp_path: Path) 
 
 def test_pair_ids_fit_their_column() -> None:
     assert len(pair_id_of("i1", "c1", "c2")) == metadata.tables["pairs"].c.pair_id.type.length  # type: ignore[attr-defined]
+
+
+# --- PostgreSQL alone ---------------------------------------------------------------------------
+
+
+def test_a_server_that_is_gone_is_said_to_be_without_its_address(
+    postgres: PostgresServer,
+) -> None:
+    store = create_store(postgres.make_database())
+    with pytest.raises(StateError, match="server cannot be reached") as caught, store.read() as c:
+        c.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert "CREATIVEPAIR_DATABASE_URL" in caught.value.hint
+    with store.read() as connection:  # the next transaction gets a connection that works
+        assert catalogue.list_items(connection) == []
+    store.close()
+    secret = f"postgresql://tests:hunter2@127.0.0.1:{postgres.port}/nowhere"
+    with pytest.raises(StateError, match="server cannot be reached") as caught:
+        open_store(secret)
+    assert "hunter2" not in caught.value.message + caught.value.hint
+
+
+def test_a_server_that_refuses_writes_is_named(postgres: PostgresServer) -> None:
+    store = create_store(postgres.make_database())
+
+    def write_where_nothing_may_be_written() -> None:
+        with store.write() as connection:
+            connection.execute(text("SET TRANSACTION READ ONLY"))
+            catalogue.put_items(connection, [Item(item_id="i1")], now=NOW)
+
+    with pytest.raises(StateError, match="cannot be written: cannot execute INSERT"):
+        write_where_nothing_may_be_written()
+    store.close()
+
+
+def test_what_postgresql_cannot_hold_is_an_error_about_the_input(
+    postgres: PostgresServer,
+) -> None:
+    store = create_store(postgres.make_database())
+    with pytest.raises(InputError, match="cannot hold this"), store.write() as connection:
+        catalogue.put_items(connection, [Item(item_id="i1", title="a\x00b")], now=NOW)
+    store.close()

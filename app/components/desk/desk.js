@@ -11,6 +11,7 @@ const FINISH = {
 }
 const OFFERS = { agree: ['approve'], no_draft: ['approve'], differ: ['keep_mine', 'take_draft'] }
 const VERDICT_KEYS = { 1: 'left', ArrowLeft: 'left', 2: 'right', ArrowRight: 'right', 3: 'cannot_tell' }
+const SIGNS_OF_LIFE = ['keydown', 'pointermove', 'pointerdown', 'wheel', 'visibilitychange']
 const url = sha256 => `/creative/${sha256}`
 
 function desk(root) {
@@ -25,6 +26,7 @@ function desk(root) {
   let sending = false
   let resend = 0
   let stopped = false
+  let lastAlive = 0         // performance.now() when the server was told that somebody is here
 
   const images = pictures(root, isBroken => { broken = isBroken; arm() })
 
@@ -74,6 +76,13 @@ function desk(root) {
     if (!sending && view?.lease === lease) complain(answer.body)
   }
 
+  // The server keeps a pair only for somebody who shows signs of life; a place that is gone shows at once.
+  async function alive() {
+    if (!view?.lease || sending || performance.now() - lastAlive < 1000 * view.alive_s) return
+    lastAlive = performance.now()
+    try { if (!(await post('/desk/alive', { lease: view.lease })).ok) load() } catch { /* the next sign of life tries again */ }
+  }
+
   async function load() {
     try {
       const answer = await ask('/desk/step')
@@ -107,6 +116,7 @@ function desk(root) {
     const samePair = view?.pair === next.pair && view?.step !== 'empty'
     const sameStep = samePair && view.decision === next.decision
     view = next
+    lastAlive = performance.now()
     status('')
     if (sameStep) return paint()
     editor?.stop()
@@ -114,11 +124,12 @@ function desk(root) {
     shownAt = null
     frame.dataset.step = view.step
     frame.dataset.shown = ''
+    frame.toggleAttribute('data-first', Boolean(view.shown_first))
     $('.reasons').hidden = true
     const nothingYet = view.step === 'empty' && view.num_done === 0
     $('.title').textContent = nothingYet ? 'Nothing to judge yet' : view.step === 'empty' ? 'Nothing left to judge' : view.title
     $('.meta').textContent = [view.category, view.synthetic ? 'synthetic' : null].filter(Boolean).join(' · ')
-    $('.progress').textContent = `${view.num_done} done · ${view.num_open} to go`
+    $('.progress').textContent = `${view.num_done} done · ${view.num_open} to go${view.per_hour ? ` · ${view.per_hour} an hour` : ''}`
     $('.evidence-place').replaceChildren()
     $('.review-place').replaceChildren()
     $('.finish').replaceChildren()
@@ -128,11 +139,18 @@ function desk(root) {
     if (view.step === 'blind') {
       $('.ask').append(element('strong', { textContent: 'Which image is a user more likely to click?' }), view.queries.length ? ` Frequent searches: ${view.queries.join(', ')}` : '')
       $('.legend').append(key('z'), ' zoom')
+      if (view.shown_first) showFirst(view.shown_first)
     } else reveal()
     if (samePair) requestAnimationFrame(() => setTimeout(arm)); else images.show(view.images.map(url))
     if (!editor) $('.work').focus({ preventScroll: true })
     else editor.focus()
     paint()
+  }
+
+  // In some arms part of what the reveal shows stands there before the verdict.
+  function showFirst(first) {
+    if (first.has_evidence) $('.evidence-place').append(evidenceSection(first.evidence, first.labels))
+    if (first.drafter) $('.review-place').append(draftSection(first))
   }
 
   function reveal() {
@@ -228,6 +246,7 @@ function desk(root) {
   function onVisibility() {
     if (document.hidden) { hiddenAt = performance.now(); editor?.flush({ leaving: true }) } else if (hiddenAt !== null) { hiddenMs += performance.now() - hiddenAt; hiddenAt = null }
   }
+  const onActive = () => { alive() }
   const onLeave = () => editor?.flush({ leaving: true })
 
   for (const button of root.querySelectorAll('.verdicts button')) button.onclick = () => verdict(button.dataset.verdict)
@@ -236,6 +255,7 @@ function desk(root) {
   document.addEventListener('keydown', onKey, true)
   document.addEventListener('visibilitychange', onVisibility)
   window.addEventListener('pagehide', onLeave)
+  for (const name of SIGNS_OF_LIFE) document.addEventListener(name, onActive, { capture: true, passive: true })
   load()
   return () => {
     stopped = true
@@ -244,6 +264,7 @@ function desk(root) {
     document.removeEventListener('keydown', onKey, true)
     document.removeEventListener('visibilitychange', onVisibility)
     window.removeEventListener('pagehide', onLeave)
+    for (const name of SIGNS_OF_LIFE) document.removeEventListener(name, onActive, { capture: true })
   }
 }
 

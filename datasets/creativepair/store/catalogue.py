@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     Table,
     and_,
+    bindparam,
     func,
     select,
     update,
@@ -86,13 +87,21 @@ def list_items(connection: Connection, item_ids: Sequence[str] | None = None) ->
     ]
 
 
-def get_item(connection: Connection, item_id: str, revision: int) -> Item | None:
-    """Return an item at one revision."""
-    query = select(item_revisions).where(
-        item_revisions.c.item_id == item_id, item_revisions.c.revision == revision
-    )
-    row = connection.execute(query).one_or_none()
+def get_item_of_pair(connection: Connection, pair_id: str, revision: int) -> Item | None:
+    """Return the item of a pair at one revision."""
+    wanted = {"pair": pair_id, "of_revision": revision}
+    row = connection.execute(_ITEM_OF_PAIR, wanted).one_or_none()
     return _item(row) if row else None
+
+
+_ITEM_OF_PAIR = (
+    select(item_revisions)
+    .join(pairs, pairs.c.item_id == item_revisions.c.item_id)
+    .where(
+        pairs.c.pair_id == bindparam("pair"),
+        item_revisions.c.revision == bindparam("of_revision"),
+    )
+)
 
 
 def put_creatives(connection: Connection, new: Sequence[Creative], *, replace: bool = False) -> int:

@@ -10,19 +10,22 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
+    BindParameter,
     Connection,
     Row,
+    bindparam,
     delete,
-    distinct,
     func,
     insert,
     select,
     update,
 )
 
-from creativepair.records import JudgementEvent, Lease, PairStatus, Step
-from creativepair.store.tables import autosaves, judgement_events, leases, pairs
+from creativepair.records import OUTSIDE, Arm, JudgementEvent, Lease, PairStatus, Step
+from creativepair.store.finals import is_live_final
+from creativepair.store.gold import is_asked
+from creativepair.store.tables import UtcDateTime, autosaves, judgement_events, leases, pairs
+from creativepair.store.tasks import settle
 
 _undo = judgement_events.alias("undo")
 
@@ -37,101 +40,191 @@ class Autosave:
     action: str
 
 
+# Statements that every decision runs stand ready: building one takes longer than running it.
+_WHOSE: BindParameter[str] = bindparam("annotator_id")
+_MINE = leases.c.annotator_id == _WHOSE
+_MINE_FINISHED = _MINE & leases.c.finished_at.is_not(None)
+
+
 def add_lease(connection: Connection, lease: Lease) -> None:
     """Add a lease."""
-    connection.execute(insert(leases).values(**lease.model_dump(mode="python")))
+    connection.execute(_ADD_LEASE, lease.model_dump())
+
+
+_ADD_LEASE = insert(leases)
 
 
 def update_lease(connection: Connection, lease: Lease) -> None:
     """Write a lease's present state over its row."""
-    connection.execute(
-        update(leases).where(leases.c.lease_id == lease.lease_id).values(**lease.model_dump())
-    )
+    connection.execute(_UPDATE_LEASE, {"of_lease": lease.lease_id, **lease.model_dump()})
+
+
+_UPDATE_LEASE = update(leases).where(leases.c.lease_id == bindparam("of_lease"))
 
 
 def get_lease(connection: Connection, lease_id: str) -> Lease | None:
     """Return a lease, or None when there is none of that id."""
-    row = connection.execute(select(leases).where(leases.c.lease_id == lease_id)).one_or_none()
-    return Lease.model_validate(row._asdict()) if row else None
+    return _lease(connection.execute(_GET_LEASE, {"lease_id": lease_id}).one_or_none())
+
+
+_GET_LEASE = select(leases).where(leases.c.lease_id == bindparam("lease_id"))
 
 
 def open_leases(connection: Connection, annotator_id: str, protocol: str) -> list[Lease]:
     """List an annotator's leases without a final: last undone first, then oldest; skipped last.
 
-    A lease that was begun under another protocol is not open: its chain could not be finished.
+    A lease under another protocol is not open: its chain could not be finished.
     """
-    undone = (
-        select(func.max(_undo.c.event_id))
-        .where(_undo.c.lease_id == leases.c.lease_id, _undo.c.step == Step.UNDO.value)
-        .scalar_subquery()
-    )
-    begun = (
-        select(judgement_events.c.event_id)
-        .where(judgement_events.c.lease_id == leases.c.lease_id)
-        .exists()
-    )
-    finished = (
-        select(judgement_events.c.event_id)
-        .where(
-            # Not by lease: a judgement that was imported has none, and finishes this one too.
-            judgement_events.c.annotator_id == leases.c.annotator_id,
-            judgement_events.c.pair_id == leases.c.pair_id,
-            judgement_events.c.pass_ == leases.c.pass_,
-            is_live_final(),
-        )
-        .exists()
-    )
-    query = (
-        select(leases)
-        .join(pairs, pairs.c.pair_id == leases.c.pair_id)
-        .where(
-            leases.c.annotator_id == annotator_id,
-            pairs.c.status == PairStatus.CANDIDATE.value,
-            (leases.c.protocol == protocol) | ~begun,
-            ~finished,
-        )
-        .order_by(
-            leases.c.skipped_at.is_not(None),
-            leases.c.skipped_at,
-            func.coalesce(undone, 0).desc(),
-            leases.c.created_at,
-            leases.c.lease_id,
-        )
-    )
-    return [Lease.model_validate(row._asdict()) for row in connection.execute(query)]
+    whose = {"annotator_id": annotator_id, "protocol": protocol}
+    rows = connection.execute(_OPEN_LEASES, whose)
+    return [Lease.model_validate(row._asdict()) for row in rows]
 
 
-def unleased_pair_ids(connection: Connection, annotator_id: str, *, limit: int) -> list[str]:
-    """List candidates that nobody has finished and this annotator has not leased, by id."""
-    leased = (
-        select(leases.c.lease_id)
-        .where(leases.c.pair_id == pairs.c.pair_id, leases.c.annotator_id == annotator_id)
-        .exists()
+_LAST_UNDO = (
+    select(func.max(_undo.c.event_id))
+    .where(_undo.c.lease_id == leases.c.lease_id, _undo.c.step == Step.UNDO.value)
+    .scalar_subquery()
+)
+_OPEN_LEASES = (
+    select(leases)
+    .join(pairs, pairs.c.pair_id == leases.c.pair_id)
+    .where(
+        _MINE,
+        leases.c.finished_at.is_(None),
+        is_asked(),
+        leases.c.protocol == bindparam("protocol"),
     )
-    query = (
-        select(pairs.c.pair_id)
-        .where(pairs.c.status == PairStatus.CANDIDATE.value, ~leased, ~_is_finished())
-        .order_by(pairs.c.pair_id)
-        .limit(limit)
+    .order_by(
+        leases.c.skipped_at.is_not(None),
+        leases.c.skipped_at,
+        func.coalesce(_LAST_UNDO, 0).desc(),
+        leases.c.created_at,
+        leases.c.lease_id,
     )
-    return list(connection.execute(query).scalars())
+)
+
+
+def last_lease(connection: Connection, annotator_id: str) -> Lease | None:
+    """Return the lease that an annotator was given last."""
+    return _lease(connection.execute(_LAST_LEASE, {"annotator_id": annotator_id}).one_or_none())
+
+
+_LAST_LEASE = (
+    select(leases).where(_MINE).order_by(leases.c.created_at.desc(), leases.c.lease_id).limit(1)
+)
+
+
+def lease_to_repeat(connection: Connection, annotator_id: str, *, after: int) -> Lease | None:
+    """Return a lease that can be judged again: finished without a reveal, so many leases ago.
+
+    None when there is none, or each was repeated.
+    """
+    wanted = {"annotator_id": annotator_id, "offset": after - 1}
+    return _lease(connection.execute(_LEASE_TO_REPEAT, wanted).one_or_none())
+
+
+_again = leases.alias("again")
+_LONG_AGO = (
+    select(leases.c.finished_at)
+    .where(_MINE_FINISHED)
+    .order_by(leases.c.finished_at.desc())
+    .limit(1)
+    .offset(bindparam("offset"))
+    .scalar_subquery()
+)
+_REPEATED = (
+    select(_again.c.lease_id)
+    .where(
+        _again.c.annotator_id == _WHOSE,
+        _again.c.pair_id == leases.c.pair_id,
+        _again.c.pass_ == OUTSIDE,
+    )
+    .exists()
+)
+_LEASE_TO_REPEAT = (
+    select(leases)
+    .join(pairs, pairs.c.pair_id == leases.c.pair_id)
+    .where(
+        _MINE_FINISHED,
+        leases.c.finished_at < _LONG_AGO,
+        leases.c.arm == Arm.BLIND_ONLY.value,
+        leases.c.pass_ != OUTSIDE,
+        pairs.c.status == PairStatus.CANDIDATE.value,
+        ~_REPEATED,
+    )
+    .order_by(leases.c.finished_at.desc(), leases.c.lease_id)
+    .limit(1)
+)
 
 
 def add_events(connection: Connection, events: Sequence[JudgementEvent]) -> None:
-    """Append events, in order."""
-    for event in events:
-        row = event.model_dump() | {
+    """Append events, in order; leases and tasks follow what they finish or reopen."""
+    if not events:
+        return
+    rows = [
+        event.model_dump()
+        | {
             "reviewed": [r.model_dump() for r in event.reviewed],
             "chain": event.chain.model_dump() if event.chain else None,
         }
-        connection.execute(insert(judgement_events).values(**row))
+        for event in events
+    ]
+    connection.execute(_ADD_EVENTS, rows)
+    turns = [event for event in events if event.step in (Step.FINAL, Step.UNDO)]
+    if not turns:
+        return
+    ends = [
+        {
+            "whose": event.annotator_id,
+            "pair": event.pair_id,
+            "of_pass": event.pass_,
+            "at": event.decided_at if event.step is Step.FINAL else None,
+        }
+        for event in turns
+    ]
+    connection.execute(_END_LEASES, ends)
+    settle(connection, [(event.pair_id, event.pass_) for event in turns])
+
+
+_ADD_EVENTS = insert(judgement_events)
+# By whom and what, not by lease: a judgement that was imported has none, and finishes one too.
+_END_LEASES = (
+    update(leases)
+    .where(
+        leases.c.annotator_id == bindparam("whose"),
+        leases.c.pair_id == bindparam("pair"),
+        leases.c.pass_ == bindparam("of_pass"),
+    )
+    .values(finished_at=bindparam("at", type_=UtcDateTime))
+)
 
 
 def find_event(connection: Connection, decision_id: str) -> JudgementEvent | None:
     """Return the event of a decision, or None when it was never stored."""
-    query = select(judgement_events).where(judgement_events.c.decision_id == decision_id)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_FIND_EVENT, {"decision": decision_id}).one_or_none()
     return _event(row) if row else None
+
+
+_FIND_EVENT = select(judgement_events).where(
+    judgement_events.c.decision_id == bindparam("decision")
+)
+
+
+def events_of(connection: Connection, lease: Lease) -> list[JudgementEvent]:
+    """List the events of a lease's judgement in the order they were stored, imported ones too."""
+    key = {name: getattr(lease, name) for name in ("annotator_id", "pair_id", "pass_")}
+    return [_event(row) for row in connection.execute(_EVENTS_OF, key)]
+
+
+_EVENTS_OF = (
+    select(judgement_events)
+    .where(
+        judgement_events.c.annotator_id == _WHOSE,
+        judgement_events.c.pair_id == bindparam("pair_id"),
+        judgement_events.c.pass_ == bindparam("pass_"),
+    )
+    .order_by(judgement_events.c.event_id)
+)
 
 
 def list_events(
@@ -155,57 +248,51 @@ def last_final(connection: Connection, annotator_id: str) -> JudgementEvent | No
 
     Finals on pairs that are no candidates any more stay: reopened, nobody could finish them.
     """
-    query = (
-        select(judgement_events)
-        .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
-        .where(
-            pairs.c.status == PairStatus.CANDIDATE.value,
-            judgement_events.c.annotator_id == annotator_id,
-            judgement_events.c.lease_id.is_not(None),
-            is_live_final(),
-        )
-        .order_by(judgement_events.c.event_id.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_LAST_FINAL, {"annotator_id": annotator_id}).one_or_none()
     return _event(row) if row else None
 
 
-def count_finals(connection: Connection, annotator_id: str | None = None) -> int:
-    """Count live finals, of one annotator where given."""
-    query = select(func.count()).select_from(judgement_events).where(is_live_final())
-    if annotator_id is not None:
-        query = query.where(judgement_events.c.annotator_id == annotator_id)
+_LAST_FINAL = (
+    select(judgement_events)
+    .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
+    .where(
+        is_asked(),
+        judgement_events.c.annotator_id == _WHOSE,
+        judgement_events.c.lease_id.is_not(None),
+        is_live_final(),
+    )
+    .order_by(judgement_events.c.event_id.desc())
+    .limit(1)
+)
+
+
+def count_finals(connection: Connection) -> int:
+    """Count live finals; answers to gold and repeats are none."""
+    query = select(func.count()).select_from(judgement_events)
+    query = query.where(is_live_final(), judgement_events.c.pass_ != OUTSIDE)
     return connection.execute(query).scalar_one()
 
 
-def count_open_pairs(connection: Connection) -> int:
-    """Count candidates that nobody has finished."""
-    candidate = pairs.c.status == PairStatus.CANDIDATE.value
-    total = select(func.count()).select_from(pairs).where(candidate)
-    # Counting what is finished and not what is open: its cost does not grow with the pool.
-    finished = (
-        select(func.count(distinct(judgement_events.c.pair_id)))
-        .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
-        .where(candidate, is_live_final())
-    )
-    return connection.execute(total).scalar_one() - connection.execute(finished).scalar_one()
+def count_finished(connection: Connection, annotator_id: str) -> int:
+    """Count what an annotator has finished at the desk, gold and repeats too."""
+    return connection.execute(_COUNT_FINISHED, {"annotator_id": annotator_id}).scalar_one()
 
 
-def is_live_final() -> ColumnElement[bool]:
-    """SQL condition on `judgement_events`: a final that no later undo has reopened."""
-    undone = (
-        select(_undo.c.event_id)
-        .where(
-            _undo.c.annotator_id == judgement_events.c.annotator_id,
-            _undo.c.pair_id == judgement_events.c.pair_id,
-            _undo.c.pass_ == judgement_events.c.pass_,
-            _undo.c.step == Step.UNDO.value,
-            _undo.c.revision > judgement_events.c.revision,
-        )
-        .exists()
-    )
-    return (judgement_events.c.step == Step.FINAL.value) & ~undone
+_COUNT_FINISHED = select(func.count()).select_from(leases).where(_MINE_FINISHED)
+
+
+def last_finished(connection: Connection, annotator_id: str, *, limit: int) -> list[datetime]:
+    """List when an annotator finished something at the desk, newest first."""
+    wanted = {"annotator_id": annotator_id, "limit": limit}
+    return [at for at in connection.execute(_LAST_FINISHED, wanted).scalars() if at is not None]
+
+
+_LAST_FINISHED = (
+    select(leases.c.finished_at)
+    .where(_MINE_FINISHED)
+    .order_by(leases.c.finished_at.desc())
+    .limit(bindparam("limit"))
+)
 
 
 def save_edits(
@@ -229,19 +316,17 @@ def save_edits(
 
 def list_edits(connection: Connection, lease_id: str) -> dict[str, Autosave]:
     """Return the autosaved edits of a lease by question."""
-    query = select(autosaves).where(autosaves.c.lease_id == lease_id)
+    rows = connection.execute(_LIST_EDITS, {"lease_id": lease_id})
     return {
-        row.question: Autosave(row.question, row.verdict, row.typed, row.action)
-        for row in connection.execute(query)
+        row.question: Autosave(row.question, row.verdict, row.typed, row.action) for row in rows
     }
 
 
-def _is_finished() -> ColumnElement[bool]:
-    return (
-        select(judgement_events.c.event_id)
-        .where(judgement_events.c.pair_id == pairs.c.pair_id, is_live_final())
-        .exists()
-    )
+_LIST_EDITS = select(autosaves).where(autosaves.c.lease_id == bindparam("lease_id"))
+
+
+def _lease(row: Row[Any] | None) -> Lease | None:
+    return Lease.model_validate(row._asdict()) if row else None
 
 
 def _event(row: Row[Any]) -> JudgementEvent:

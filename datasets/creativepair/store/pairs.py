@@ -9,13 +9,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from creativepair.columns import list_batches
 from creativepair.errors import NotFoundError
 from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus
+from creativepair.store.gold import is_data
+from creativepair.store.locks import take_turn
 from creativepair.store.tables import (
+    creatives,
     drafts,
     evidence,
     evidence_builds,
@@ -24,6 +38,7 @@ from creativepair.store.tables import (
     judgement_events,
     pairs,
 )
+from creativepair.store.tasks import settle
 
 _ROWS_AT_ONCE = 10_000
 
@@ -35,6 +50,15 @@ class KnownPair:
     pair: Pair
     evidence: Evidence | None
     draft: Draft | None
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest of what is known of a pair; its draft is one that saw the item as it is now."""
+
+    item_revision: int
+    evidence_version: int | None
+    draft_id: str | None
 
 
 def next_evidence_version(connection: Connection) -> int:
@@ -64,13 +88,14 @@ def save_build(
     Returns:
         How many pairs are stale now.
     """
+    take_turn(connection, "build")
     version = next_evidence_version(connection)
     connection.execute(
         insert(evidence_builds).values(
             version=version, settings=settings, summary=summary, built_at=now
         )
     )
-    query = select(pairs.c.pair_id, pairs.c.status, pairs.c.reject_reason)
+    query = select(pairs.c.pair_id, pairs.c.status, pairs.c.reject_reason).where(is_data())
     known = {row[0]: (row[1], row[2]) for row in connection.execute(query)}
     judged = judged_pair_ids(connection)
     decided: set[str] = set()
@@ -83,6 +108,7 @@ def save_build(
     _update(connection, [absent | {"pair_id": i} for i in known.keys() - decided], known, judged)
     for batch in list_batches(evidence_built):
         connection.execute(insert(evidence), [row | {"version": version} for row in batch])
+    settle(connection)
     return count_pairs(connection).get(PairStatus.STALE, 0)
 
 
@@ -105,31 +131,64 @@ def _update(
         connection.execute(update(pairs).where(pairs.c.pair_id == bindparam("id")), changes)
 
 
+def make_candidates(connection: Connection, pair_ids: Sequence[str]) -> None:
+    """Make stale pairs candidates again."""
+    stale = pairs.c.pair_id.in_(pair_ids) & (pairs.c.status == PairStatus.STALE.value)
+    values = {"status": PairStatus.CANDIDATE.value, "reject_reason": None}
+    connection.execute(update(pairs).where(stale).values(**values))
+
+
 def get_pair(connection: Connection, pair_id: str) -> Pair:
     """Return one pair.
 
     Raises:
         NotFoundError: when there is no such pair.
     """
-    row = connection.execute(select(pairs).where(pairs.c.pair_id == pair_id)).one_or_none()
+    row = connection.execute(_GET_PAIR, {"pair": pair_id}).one_or_none()
     if row is None:
         raise NotFoundError(f"no pair {pair_id!r}", hint="List them: creativepair pairs list.")
     return Pair.model_validate(row._asdict())
+
+
+# Statements that every step of the desk runs stand ready: building one takes longer than
+# running it.
+_PAIR: BindParameter[str] = bindparam("pair")
+_GET_PAIR = select(pairs).where(pairs.c.pair_id == _PAIR)
 
 
 def get_evidence(connection: Connection, pair_id: str, version: int | None) -> Evidence | None:
     """Return the evidence of a pair in one build; None where it has none."""
     if version is None:
         return None
-    query = select(evidence).where(evidence.c.pair_id == pair_id, evidence.c.version == version)
-    row = connection.execute(query).one_or_none()
+    wanted = {"pair": pair_id, "version": version}
+    row = connection.execute(_GET_EVIDENCE, wanted).one_or_none()
     return Evidence.model_validate(row._asdict()) if row else None
 
 
-def newest_evidence_version(connection: Connection, pair_id: str) -> int | None:
-    """Return the newest build that holds evidence of a pair."""
-    query = select(func.max(evidence.c.version)).where(evidence.c.pair_id == pair_id)
-    return connection.execute(query).scalar()
+_GET_EVIDENCE = select(evidence).where(
+    evidence.c.pair_id == _PAIR, evidence.c.version == bindparam("version")
+)
+
+
+def list_pictures(connection: Connection, pair_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Return the SHA-256 of the derivatives of A and B by pair id; gold has none here."""
+    rows = connection.execute(_LIST_PICTURES, {"pairs": list(pair_ids)})
+    return {row.pair_id: (row.a, row.b) for row in rows}
+
+
+_A, _B = creatives.alias("a"), creatives.alias("b")
+_LIST_PICTURES = (
+    select(pairs.c.pair_id, _A.c.derivative_sha256.label("a"), _B.c.derivative_sha256.label("b"))
+    .join(_A, (_A.c.item_id == pairs.c.item_id) & (_A.c.creative_id == pairs.c.creative_a))
+    .join(_B, (_B.c.item_id == pairs.c.item_id) & (_B.c.creative_id == pairs.c.creative_b))
+    .where(pairs.c.pair_id.in_(bindparam("pairs", expanding=True)))
+)
+
+
+def find_newest(connection: Connection, pair_id: str, protocol: str) -> Newest:
+    """Return what a reveal of a pair would show today, under a protocol."""
+    wanted = {"pair": pair_id, "protocol": protocol}
+    return Newest(*connection.execute(_FIND_NEWEST, wanted).one())
 
 
 def list_evidence_builds(connection: Connection) -> list[dict[str, Any]]:
@@ -168,6 +227,7 @@ def iterate_pairs(connection: Connection, status: PairStatus | None = None) -> I
             evidence,
             and_(evidence.c.pair_id == newest.c.pair_id, evidence.c.version == newest.c.version),
         )
+        .where(is_data())
         .order_by(pairs.c.pair_id)
     )
     if status is not None:
@@ -218,25 +278,15 @@ def pairs_without_draft(connection: Connection, model_version: str, protocol: st
 
 def get_draft(connection: Connection, draft_id: str) -> Draft:
     """Return one draft that is known to exist."""
-    return _draft(connection.execute(select(drafts).where(drafts.c.draft_id == draft_id)).one())
+    return _draft(connection.execute(_GET_DRAFT, {"draft": draft_id}).one())
 
 
-def newest_draft(
-    connection: Connection, pair_id: str, item_revision: int, protocol: str
-) -> Draft | None:
-    """Return the newest draft of a pair that saw this revision of its item, under a protocol."""
-    query = _by_age(select(drafts)).where(
-        drafts.c.pair_id == pair_id,
-        drafts.c.item_revision == item_revision,
-        drafts.c.protocol == protocol,
-    )
-    row = connection.execute(query.limit(1)).one_or_none()
-    return _draft(row) if row else None
+_GET_DRAFT = select(drafts).where(drafts.c.draft_id == bindparam("draft"))
 
 
 def count_pairs(connection: Connection) -> dict[str, int]:
     """Count pairs by status."""
-    query = select(pairs.c.status, func.count()).group_by(pairs.c.status)
+    query = select(pairs.c.status, func.count()).where(is_data()).group_by(pairs.c.status)
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
@@ -248,7 +298,7 @@ def judged_pair_ids(connection: Connection) -> set[str]:
 def list_judged_pairs(connection: Connection) -> list[Pair]:
     """List the pairs on which anybody decided anything, by id."""
     judged = select(judgement_events.c.pair_id)
-    query = select(pairs).where(pairs.c.pair_id.in_(judged)).order_by(pairs.c.pair_id)
+    query = select(pairs).where(pairs.c.pair_id.in_(judged), is_data()).order_by(pairs.c.pair_id)
     return [Pair.model_validate(row._asdict()) for row in connection.execute(query)]
 
 
@@ -296,6 +346,28 @@ def _newest_drafts(connection: Connection) -> dict[str, Draft]:
 def _by_age(query: Select[Any], *, newest_first: bool = True) -> Select[Any]:
     keys = (drafts.c.created_at, drafts.c.draft_id)
     return query.order_by(*(key.desc() if newest_first else key for key in keys))
+
+
+_NEWEST_DRAFT = (
+    _by_age(select(drafts.c.draft_id))
+    .where(
+        drafts.c.pair_id == pairs.c.pair_id,
+        drafts.c.item_revision == items.c.revision,
+        drafts.c.protocol == bindparam("protocol"),
+    )
+    .limit(1)
+    .scalar_subquery()
+)
+_NEWEST_VERSION = (
+    select(func.max(evidence.c.version))
+    .where(evidence.c.pair_id == pairs.c.pair_id)
+    .scalar_subquery()
+)
+_FIND_NEWEST = (
+    select(items.c.revision, _NEWEST_VERSION, _NEWEST_DRAFT)
+    .select_from(pairs.join(items, items.c.item_id == pairs.c.item_id))
+    .where(pairs.c.pair_id == _PAIR)
+)
 
 
 def _labelled(table: Any, prefix: str) -> list[Any]:  # noqa: ANN401 (labels have no public type)

@@ -183,6 +183,65 @@ drafts = Table(
     UniqueConstraint("pair_id", "model_version", "item_revision", "protocol"),
 )
 
+# Work for annotators: what is asked of whom, in which order.
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch_id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(200), nullable=False),
+    Column("protocol", String(60), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("paused_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Whom a batch is given to: one annotator or a role in each row; without rows, everyone.
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("assignment_id", Integer, primary_key=True, autoincrement=True),
+    Column("batch_id", Integer, ForeignKey("batches.batch_id"), nullable=False),
+    Column("annotator_id", String(200)),
+    Column("role", String(20)),
+    UniqueConstraint("batch_id", "annotator_id", "role"),
+)
+
+_is_open = Column("is_open", Boolean, nullable=False)
+_where_open = _is_open.is_(True)
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("pair_id", String(16), ForeignKey("pairs.pair_id"), primary_key=True),
+    Column("pass_", Integer, primary_key=True),
+    Column("batch_id", Integer, ForeignKey("batches.batch_id"), nullable=False),
+    Column("target", Integer, nullable=False),
+    Column("rank", Float, nullable=False),
+    Column("paused_at", UtcDateTime),
+    # What the rows of events and pairs say, kept beside them: asking them for each of a hundred
+    # thousand tasks would take longer than an annotator waits. `settle` alone writes it.
+    _is_open,
+    Index(
+        "ix_tasks_open",
+        "batch_id",
+        "rank",
+        "pair_id",
+        sqlite_where=_where_open,
+        postgresql_where=_where_open,
+    ),
+)
+
+# Pairs with an obvious answer. Their pictures are made for them, so they stand here.
+gold = Table(
+    "gold",
+    metadata,
+    Column("pair_id", String(16), ForeignKey("pairs.pair_id"), primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("answer", String(12), nullable=False),
+    Column("derivative_a", String(64), nullable=False),
+    Column("derivative_b", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
 leases = Table(
     "leases",
     metadata,
@@ -200,7 +259,11 @@ leases = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
     Column("skipped_at", UtcDateTime),
+    Column("finished_at", UtcDateTime),
     UniqueConstraint("annotator_id", "pair_id", "pass_"),
+    Index("ix_leases_pair_id_pass_", "pair_id", "pass_"),
+    Index("ix_leases_annotator_id_finished_at", "annotator_id", "finished_at"),
+    Index("ix_leases_annotator_id_created_at", "annotator_id", "created_at"),
 )
 
 judgement_events = Table(
@@ -232,6 +295,7 @@ judgement_events = Table(
     Column("source", String(12), nullable=False),
     UniqueConstraint("annotator_id", "pair_id", "pass_", "step", "revision"),
     Index("ix_judgement_events_pair_id", "pair_id"),
+    Index("ix_judgement_events_annotator_id_event_id", "annotator_id", "event_id"),
 )
 
 autosaves = Table(

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from annotators import decisions
+from annotators.batches import fill
 from annotators.decisions import FinalAction, Timing
+from annotators.draws import draw_left
 from annotators.presentation import StepView, show_step
-from annotators.queue import current_lease, draw_left
+from annotators.progress import ProgressMeter
+from annotators.queue import current_lease
 from annotators.state import to_judgements
 from creativepair.chain import Chain, Finding
 from creativepair.protocol import Protocol
@@ -34,9 +37,15 @@ from creativepair.store import catalogue, judgements, pairs
 from creativepair.store.database import Store, create_store
 from creativepair.store.judgements import Autosave
 from creativepair.wording import Identity
-from creativepair.workspace import Settings, Workspace, create_workspace, open_workspace
+from creativepair.workspace import Review, Settings, Workspace, create_workspace, open_workspace
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
+PLAIN = Settings(
+    name="Mugs",
+    seed=7,
+    review=Review(overlap_share=0, gold_share=0, repeat_share=0, blind_only=0),
+)
+"""Each pair once, by one person, with a reveal."""
 
 
 def make_chain(answer: Identity) -> Chain:
@@ -170,6 +179,12 @@ class Desk:
                 summary={},
                 now=NOW,
             )
+            fill(connection, self.workspace, now=NOW)
+
+    def fill(self) -> None:
+        """Give every candidate a task, as a start of the desk does."""
+        with self.store.write() as connection:
+            fill(connection, self.workspace, now=self.pass_time())
 
     def pass_time(self, seconds: float = 10.0) -> datetime:
         """Move the clock."""
@@ -179,14 +194,23 @@ class Desk:
     def lease(self, annotator: str = "ann") -> Lease:
         """The pair in hand."""
         with self.store.write() as connection:
-            lease = current_lease(connection, self.workspace, annotator, now=self.pass_time())
+            lease = current_lease(
+                connection, self.workspace, annotator, "annotator", now=self.pass_time()
+            )
         assert lease is not None
         return lease
 
     def show(self, annotator: str = "ann") -> StepView:
         """The screen."""
         with self.store.write() as connection:
-            return show_step(connection, self.workspace, annotator, now=self.pass_time())
+            return show_step(
+                connection,
+                self.workspace,
+                annotator,
+                "annotator",
+                ProgressMeter(),
+                now=self.pass_time(),
+            )
 
     def blind(
         self,
@@ -204,6 +228,7 @@ class Desk:
         with self.store.write() as connection:
             decisions.decide_blind(
                 connection,
+                self.workspace,
                 annotator or lease.annotator_id,
                 lease_id=lease.lease_id,
                 decision=decision,
@@ -228,8 +253,8 @@ class Desk:
         with self.store.write() as connection:
             decisions.decide_final(
                 connection,
+                self.workspace,
                 annotator or lease.annotator_id,
-                self.protocol,
                 lease_id=lease.lease_id,
                 decision=decision,
                 action=action,
@@ -242,7 +267,11 @@ class Desk:
         """Reopen a final."""
         with self.store.write() as connection:
             decisions.undo(
-                connection, annotator, final_decision=final_decision, now=self.pass_time()
+                connection,
+                self.workspace,
+                annotator,
+                final_decision=final_decision,
+                now=self.pass_time(),
             )
 
     def skip(self, lease: Lease) -> None:
@@ -293,7 +322,7 @@ class Desk:
 @pytest.fixture(scope="session")
 def empty_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty workspace to copy: migrating takes longer than most tests."""
-    workspace = create_workspace(tmp_path_factory.mktemp("empty"), Settings(name="Mugs", seed=7))
+    workspace = create_workspace(tmp_path_factory.mktemp("empty"), PLAIN)
     create_store(workspace.database_url).close()
     return workspace.root
 

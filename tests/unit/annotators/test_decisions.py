@@ -471,18 +471,25 @@ def test_a_pair_begun_under_another_protocol_is_finished_under_neither(desk: "De
     desk.workspace = with_protocol(desk.workspace, "2")
     with pytest.raises(StateError, match="begun under protocol 1, now 2 holds"):
         desk.final(lease, "approve")
-    after = desk.lease()
-    assert after.pair_id != lease.pair_id
-    assert (after.protocol, after.draft_id) == ("2", None)  # drafts answered protocol 1
 
 
-def test_a_pair_in_hand_on_which_nothing_was_decided_moves_to_the_new_protocol(
-    desk: "Desk",
-) -> None:
-    before = desk.lease()
+def test_a_new_protocol_asks_about_what_is_unfinished_in_a_new_pass(desk: "Desk") -> None:
+    finished, begun = desk.lease(), None
+    desk.blind(finished, "A")
+    desk.final(finished, "approve")
+    begun = begin(desk, "A")
     desk.workspace = with_protocol(desk.workspace, "2")
-    after = desk.lease()
-    assert (after.lease_id, after.protocol, after.draft_id) == (before.lease_id, "2", None)
+    desk.fill()
+    seen = []
+    for _ in range(2):
+        lease = desk.lease()
+        assert (lease.protocol, lease.pass_, lease.draft_id) == ("2", 2, None)  # drafts answered 1
+        seen.append(lease.pair_id)
+        desk.blind(lease, "A")
+        desk.final(lease, "approve")
+    assert begun.pair_id in seen
+    assert finished.pair_id not in seen
+    assert desk.show().step == "empty"
 
 
 def with_protocol(workspace: Workspace, version: str) -> Workspace:

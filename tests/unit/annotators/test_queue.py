@@ -1,10 +1,11 @@
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from annotators.queue import LEASE_TIME, coming_pairs, current_lease, draw_left, require_lease
+from annotators.draws import draw_left
+from annotators.queue import coming_pairs, current_lease, require_lease
 from creativepair.errors import NotFoundError
 from creativepair.records import Arm, ChainStatus, Item, JudgementEvent, Lease, Source, Step
 from creativepair.store import catalogue, judgements
@@ -20,7 +21,9 @@ def finish(desk: "Desk", lease: Lease) -> str:
 
 def nothing_left(desk: "Desk", annotator: str = "ann") -> bool:
     with desk.store.write() as connection:
-        return current_lease(connection, desk.workspace, annotator, now=desk.now) is None
+        return (
+            current_lease(connection, desk.workspace, annotator, "annotator", now=desk.now) is None
+        )
 
 
 def import_final(desk: "Desk", pair_id: str, annotator: str) -> None:
@@ -63,7 +66,7 @@ def test_a_new_lease_fixes_what_will_be_shown(desk: "Desk") -> None:
     assert lease.left_is == draw_left(7, "ann", lease.pair_id, 1)  # the workspace's seed is 7
     assert lease.evidence_version is not None
     assert lease.draft_id is not None
-    assert lease.expires_at - lease.created_at == LEASE_TIME
+    assert lease.expires_at - lease.created_at == timedelta(minutes=15)
     assert len(lease.lease_id) == 32
 
 
@@ -171,7 +174,7 @@ def test_the_side_of_a_pair_is_the_same_whenever_it_is_asked() -> None:
 def test_the_pairs_announced_for_preloading_are_those_that_come(desk: "Desk") -> None:
     finish_first = desk.lease()
     with desk.store.read() as connection:
-        coming = coming_pairs(connection, desk.workspace, "ann", limit=2)
+        coming = coming_pairs(connection, desk.workspace, "ann", "annotator", now=desk.now, limit=2)
     assert len(coming) == 2
     for pair_id, left_is in coming:
         finish(desk, finish_first)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from annotators.queue import draw_left
+from annotators.draws import draw_left
 from annotators.simulation import CANNOT_TELL_SHARE, SimulatedAnnotator, simulate_judgements
 from annotators.state import to_judgements
 from creativepair.chain import Chain, Finding

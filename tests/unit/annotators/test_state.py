@@ -179,14 +179,19 @@ def rolled_back(desk: "Desk") -> Iterator[Connection]:
 def take_step(connection: Connection, desk: "Desk", step: Step_, now: datetime) -> None:
     """Do one thing that an annotator can ask for at any moment."""
     what, annotator, choice = step
-    lease = current_lease(connection, desk.workspace, annotator, now=now - timedelta(seconds=30))
+    lease = current_lease(
+        connection, desk.workspace, annotator, "annotator", now=now - timedelta(seconds=30)
+    )
     last = judgements.last_final(connection, annotator)
     timing = Timing(now, 2.0, 2.0)
     if what == "undo" and last:
-        decisions.undo(connection, annotator, final_decision=last.decision_id, now=now)
+        decisions.undo(
+            connection, desk.workspace, annotator, final_decision=last.decision_id, now=now
+        )
     elif what == "repeat" and last and last.lease_id and last.verdict:
         decisions.decide_blind(
             connection,
+            desk.workspace,
             annotator,
             lease_id=last.lease_id,
             decision=decision_id(last.lease_id, "blind", 1),
@@ -205,6 +210,7 @@ def take_step(connection: Connection, desk: "Desk", step: Step_, now: datetime) 
         if what == "blind":
             decisions.decide_blind(
                 connection,
+                desk.workspace,
                 annotator,
                 lease_id=lease.lease_id,
                 decision=key,
@@ -215,8 +221,8 @@ def take_step(connection: Connection, desk: "Desk", step: Step_, now: datetime) 
         else:
             decisions.decide_final(
                 connection,
+                desk.workspace,
                 annotator,
-                desk.protocol,
                 lease_id=lease.lease_id,
                 decision=key,
                 action=ACTIONS.get(choice, "approve"),

@@ -1,0 +1,106 @@
+"""How far an annotator is: what is done, what is left, and how quickly it goes."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from annotators.queue import list_running
+from creativepair.store import judgements, tasks
+from creativepair.workspace import Workspace
+
+_KEPT = timedelta(seconds=5)
+_PACE_OVER = 20
+_LONGEST_PAUSE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counts of one annotator.
+
+    Attributes:
+        num_done: what they have finished.
+        num_open: what is left that they could judge.
+        per_hour: pace over the last twenty; None without five in one sitting.
+    """
+
+    num_done: int
+    num_open: int
+    per_hour: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was counted of one annotator, when, and what is known since their last final."""
+
+    counted_at: datetime
+    num_open: int
+    num_done: int
+    last_final: str | None
+    progress: Progress
+
+
+@dataclass(slots=True)
+class ProgressMeter:
+    """Counts what is open every few seconds, and what an annotator did at each of their finals.
+
+    Counting a hundred thousand open tasks takes longer than storing a verdict.
+    """
+
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+    _open: dict[tuple[int, ...], tuple[datetime, int]] = field(default_factory=dict)
+
+    def read(
+        self,
+        connection: Connection,
+        workspace: Workspace,
+        annotator_id: str,
+        role: str,
+        last_final: str | None,
+        *,
+        now: datetime,
+    ) -> Progress:
+        """Return the counts of one annotator, whose last final is the one of this decision."""
+        seen = self._seen.get(annotator_id)
+        fresh = seen is not None and _is_recent(seen.counted_at, now)
+        if seen and fresh and seen.last_final == last_final:
+            return seen.progress
+        num_done = judgements.count_finished(connection, annotator_id)
+        if seen and fresh:
+            counted_at, num_open, before = seen.counted_at, seen.num_open, seen.num_done
+        else:
+            running = list_running(connection, workspace, annotator_id, role)
+            ids = tuple(batch.batch_id for batch in running)
+            waiting = tasks.count_waiting(connection, annotator_id, ids)
+            num_open = self._count_open(connection, ids, now) - waiting
+            counted_at, before = now, num_done
+        finished = judgements.last_finished(connection, annotator_id, limit=_PACE_OVER + 1)
+        progress = Progress(
+            num_done, max(0, num_open - (num_done - before)), _measure_pace(finished)
+        )
+        self._seen[annotator_id] = _Seen(counted_at, num_open, before, last_final, progress)
+        return progress
+
+
+    def _count_open(self, connection: Connection, ids: tuple[int, ...], now: datetime) -> int:
+        """Count for all who work on the same batches."""
+        counted_at, count = self._open.get(ids, (None, 0))
+        if counted_at is None or not _is_recent(counted_at, now):
+            count = tasks.count_open(connection, ids)
+            self._open[ids] = now, count
+        return count
+
+
+def _is_recent(counted_at: datetime, now: datetime) -> bool:
+    return timedelta(0) <= now - counted_at < _KEPT
+
+
+def _measure_pace(finished: list[datetime]) -> int | None:
+    """Return pairs an hour, from times of finishing, newest first."""
+    sitting = 1
+    while sitting < len(finished) and finished[sitting - 1] - finished[sitting] < _LONGEST_PAUSE:
+        sitting += 1
+    if sitting <= 5:
+        return None
+    took = finished[0] - finished[sitting - 1]
+    return round((sitting - 1) / (took / timedelta(hours=1))) if took else None
