@@ -267,7 +267,8 @@ class Lease(Record):
     """The right of one annotator to judge a pair until a time, and how the pair is presented.
 
     Attributes:
-        pass_: 1 for first judgements, more for re-judging.
+        pass_: 1 for first judgements, more for re-judging; 0 for gold pairs and flipped repeats,
+            which lie outside the target.
         left_is: the identity shown on the left.
         evidence_version, draft_id, item_revision: what the reveal shows; fixed with the lease.
     """
@@ -275,7 +276,7 @@ class Lease(Record):
     lease_id: str
     annotator_id: Id
     pair_id: str
-    pass_: int = Field(default=1, ge=1)
+    pass_: int = Field(default=1, ge=0)
     arm: Arm = Arm.BLIND
     left_is: Identity
     protocol: str
@@ -312,7 +313,7 @@ class JudgementEvent(Record):
     lease_id: str | None
     pair_id: str
     annotator_id: Id
-    pass_: int = Field(default=1, ge=1)
+    pass_: int = Field(default=1, ge=0)
     step: Step
     revision: int = Field(default=1, ge=1)
     arm: Arm
