@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from annotators.quality.bias import select_finished
-from annotators.quality.estimates import LEVEL, Estimate, estimate_share
+from annotators.quality.estimates import Estimate, estimate_share
 from annotators.quality.verdicts import (
     OUTSIDE_TARGET,
     VOTES,
@@ -76,8 +76,6 @@ def measure_annotators(
     sittings: Mapping[JudgementKey, Sitting],
     gold: Mapping[str, str],
     accuracy: Mapping[str, Estimate],
-    *,
-    level: float = LEVEL,
 ) -> list[AnnotatorQuality]:
     """Return the quality of everyone who judged under a protocol, by id.
 
@@ -85,7 +83,6 @@ def measure_annotators(
         judgements: all of them, pass 0 too.
         gold: right answer by gold pair.
         accuracy: by annotator, as `dawid_skene.weigh_votes` gives it.
-        level: of the intervals of shares.
     """
     by_annotator = defaultdict(list)
     for judgement in judgements:
@@ -105,15 +102,15 @@ def measure_annotators(
             AnnotatorQuality(
                 annotator_id=annotator_id,
                 num_judged=len(targets),
-                cannot_tell=_share((j.blind == "cannot_tell" for j in blind), level),
-                broken=_share((j.blind == "broken" for j in blind), level),
+                cannot_tell=_share(j.blind == "cannot_tell" for j in blind),
+                broken=_share(j.blind == "broken" for j in blind),
                 accuracy=accuracy.get(annotator_id, nothing),
-                gold=_share((j.blind == gold[j.pair_id] for j in select_gold(own, gold)), level),
-                side_bias=_side_bias(blind, level),
-                consistency=_share(_repeated_alike(own, targets, gold), level),
-                changed=_share((j.final != j.blind for j in finished), level),
-                to_draft=_share(contradicted, level),
-                pace=_pace(targets, sittings, level),
+                gold=_share(j.blind == gold[j.pair_id] for j in select_gold(own, gold)),
+                side_bias=_side_bias(blind),
+                consistency=_share(_repeated_alike(own, targets, gold)),
+                changed=_share(j.final != j.blind for j in finished),
+                to_draft=_share(contradicted),
+                pace=_pace(targets, sittings),
             )
         )
     return found
@@ -124,13 +121,13 @@ def select_gold(judgements: Iterable[Judgement], gold: Mapping[str, str]) -> lis
     return [j for j in judgements if j.pass_ == OUTSIDE_TARGET and j.pair_id in gold]
 
 
-def _share(flags: Iterable[bool], level: float) -> Estimate:
+def _share(flags: Iterable[bool]) -> Estimate:
     listed = list(flags)
-    return estimate_share(sum(listed), len(listed), level=level)
+    return estimate_share(sum(listed), len(listed))
 
 
-def _side_bias(blind: Iterable[Judgement], level: float) -> Estimate:
-    left = _share((j.blind == j.left_is for j in blind if j.blind in VOTES), level)
+def _side_bias(blind: Iterable[Judgement]) -> Estimate:
+    left = _share(j.blind == j.left_is for j in blind if j.blind in VOTES)
     if left.value is None or left.low is None or left.high is None:
         return left
     return replace(left, value=2 * left.value - 1, low=2 * left.low - 1, high=2 * left.high - 1)
@@ -149,9 +146,7 @@ def _repeated_alike(
                 yield again.blind == before.blind
 
 
-def _pace(
-    targets: Iterable[Judgement], sittings: Mapping[JudgementKey, Sitting], level: float
-) -> Pace:
+def _pace(targets: Iterable[Judgement], sittings: Mapping[JudgementKey, Sitting]) -> Pace:
     taken = []
     for judgement in targets:
         active_s = sittings.get(key_of(judgement), Sitting()).active_s
@@ -160,6 +155,6 @@ def _pace(
         taken.append(active_s)
     return Pace(
         median_s=float(np.median(taken)) if taken else None,
-        quick=_share((seconds < QUICK_S for seconds in taken), level),
+        quick=_share(seconds < QUICK_S for seconds in taken),
         hours=sum(min(seconds, LONGEST_S) for seconds in taken) / 3600,
     )

@@ -13,7 +13,7 @@ from annotators.quality.annotator import AnnotatorQuality, measure_annotators, s
 from annotators.quality.bias import ArmBias, Changes, measure_bias, measure_changes
 from annotators.quality.chains import ChainEdits, measure_edits
 from annotators.quality.dawid_skene import WeighedConsensus, weigh_votes
-from annotators.quality.screening import Screening, screen, screening_level
+from annotators.quality.screening import Screening, screen
 from annotators.quality.verdicts import (
     ANSWERS,
     VOTES,
@@ -74,10 +74,6 @@ def measure_quality(
     blind = select_blind(targets)
     consensus = weigh_votes(blind, select_gold(own, gold), gold)
     annotators = measure_annotators(own, protocol, sittings, gold, consensus.accuracy)
-    strict = screening_level(len(annotators))
-    for_screening = measure_annotators(
-        own, protocol, sittings, gold, consensus.accuracy, level=strict
-    )
     return QualityReport(
         protocol=protocol,
         num_judgements=len(targets),
@@ -88,7 +84,7 @@ def measure_quality(
         changes=measure_changes(targets, sittings, items, seed=seed),
         chains=measure_edits(targets, sittings, items, seed=seed),
         consensus=consensus,
-        screening=screen(for_screening),
+        screening=screen(annotators),
     )
 
 

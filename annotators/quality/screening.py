@@ -7,11 +7,11 @@ or an unclear guideline looks the same from here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from annotators.quality.annotator import QUICK_S, AnnotatorQuality
-from annotators.quality.estimates import LEVEL
+from annotators.quality.estimates import LEVEL, Estimate, estimate_share
 
 NOTE = "A sign is a reason to look and to ask, not evidence of misconduct."
 
@@ -41,38 +41,36 @@ class Screening:
     note: str = NOTE
 
 
-def screening_level(num_annotators: int) -> float:
-    """Return the level of each interval at which all of them hold with 95 % (Bonferroni)."""
-    return 1 - (1 - LEVEL) / max(num_annotators, 1)
-
-
 def screen(annotators: Sequence[AnnotatorQuality]) -> Screening:
-    """Return the signs that people's numbers give.
-
-    Args:
-        annotators: measured at `screening_level`.
-    """
-    return Screening(tuple(sign for annotator in annotators for sign in _signs(annotator)))
+    """Return the signs that people's numbers give."""
+    level = 1 - (1 - LEVEL) / max(len(annotators), 1)  # Bonferroni: all of them hold with 95 %
+    return Screening(tuple(sign for who in annotators for sign in _signs(who, level)))
 
 
-def _signs(who: AnnotatorQuality) -> list[Sign]:
-    found: list[tuple[Kind, str]] = []
-    if who.gold.high is not None and who.gold.high < GOLD_LIMIT:
-        found.append(("gold", f"{who.gold.value:.0%} of {who.gold.n} gold pairs right"))
-    if who.consistency.high is not None and who.consistency.high < CONSISTENCY_LIMIT:
-        again = f"{who.consistency.value:.0%} of {who.consistency.n}"
-        found.append(("consistency", f"{again} flipped repeats answered as before"))
-    left, right = who.side_bias.low, who.side_bias.high
-    if left is not None and right is not None and (left > SIDE_LIMIT or right < -SIDE_LIMIT):
-        share = (1 + (who.side_bias.value or 0)) / 2
-        found.append(("side", f"{share:.0%} of {who.side_bias.n} votes for the left image"))
-    quick = who.pace.quick
-    if quick.low is not None and quick.low > QUICK_LIMIT:
-        share_quick = f"{quick.value:.0%} of {quick.n}"
-        found.append(("quick", f"{share_quick} judgements in under {QUICK_S:g} s"))
-    if who.to_draft.low is not None and who.to_draft.low > FOLLOW_LIMIT:
-        follows = f"{who.to_draft.value:.0%} of {who.to_draft.n}"
-        found.append(("follows_draft", f"{follows} drafts taken against the own blind vote"))
-    return [
-        Sign(who.annotator_id, k, f"{words} (not evidence of misconduct)") for k, words in found
+def _signs(who: AnnotatorQuality, level: float) -> list[Sign]:
+    left = who.side_bias
+    if left.value is not None:
+        left = replace(left, value=(1 + left.value) / 2)
+    most_left, least_left = (1 + SIDE_LIMIT) / 2, (1 - SIDE_LIMIT) / 2
+    looked_at: list[tuple[Kind, Estimate, float, float, str]] = [
+        ("gold", who.gold, GOLD_LIMIT, 1, "gold pairs right"),
+        (
+            "consistency",
+            who.consistency,
+            CONSISTENCY_LIMIT,
+            1,
+            "flipped repeats answered as before",
+        ),
+        ("side", left, least_left, most_left, "votes for the left image"),
+        ("quick", who.pace.quick, 0, QUICK_LIMIT, f"judgements in under {QUICK_S:g} s"),
+        ("follows_draft", who.to_draft, 0, FOLLOW_LIMIT, "drafts taken against the own blind vote"),
     ]
+    found = []
+    for kind, share, least, most, words in looked_at:
+        strict = estimate_share(round((share.value or 0) * share.n), share.n, level=level)
+        if strict.low is None or strict.high is None:
+            continue
+        if strict.high < least or strict.low > most:
+            sentence = f"{strict.value:.0%} of {share.n} {words} (not evidence of misconduct)"
+            found.append(Sign(who.annotator_id, kind, sentence))
+    return found
