@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli_pairs import pairs_cli
+from app.cli_quality import quality
 from app.options import AsJson, WorkspacePath
 from app.output import emit, emit_file, note, print_error, progress
 from creativepair.errors import CreativePairError, InputError
@@ -30,6 +31,7 @@ release_cli = typer.Typer(help="Versioned, checksummed releases.", no_args_is_he
 cli.add_typer(pairs_cli, name="pairs")
 cli.add_typer(judgements_cli, name="judgements")
 cli.add_typer(release_cli, name="release")
+cli.command()(quality)
 
 Host = Annotated[str, typer.Option(help="Address to serve on; loopback only.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")]

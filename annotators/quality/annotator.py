@@ -9,7 +9,6 @@ import numpy as np
 from annotators.quality.bias import select_finished
 from annotators.quality.estimates import Estimate, estimate_share
 from annotators.quality.verdicts import (
-    OUTSIDE_TARGET,
     VOTES,
     JudgementKey,
     Sitting,
@@ -17,7 +16,7 @@ from annotators.quality.verdicts import (
     select_blind,
     select_targets,
 )
-from creativepair.records import Judgement
+from creativepair.records import OUTSIDE, Judgement
 
 LONGEST_S = 300.0
 """A judgement counts for at most so long: whoever took longer was elsewhere."""
@@ -80,7 +79,7 @@ def measure_annotators(
     """Return the quality of everyone who judged under a protocol, by id.
 
     Args:
-        judgements: all of them, pass 0 too.
+        judgements: all of them, those outside the target too.
         gold: right answer by gold pair.
         accuracy: by annotator, as `dawid_skene.weigh_votes` gives it.
     """
@@ -118,7 +117,7 @@ def measure_annotators(
 
 def select_gold(judgements: Iterable[Judgement], gold: Mapping[str, str]) -> list[Judgement]:
     """Return the answers to gold pairs."""
-    return [j for j in judgements if j.pass_ == OUTSIDE_TARGET and j.pair_id in gold]
+    return [j for j in judgements if j.pass_ == OUTSIDE and j.pair_id in gold]
 
 
 def _share(flags: Iterable[bool]) -> Estimate:
@@ -140,7 +139,7 @@ def _repeated_alike(
     first = {j.pair_id: j for j in targets}
     for again in own:
         before = first.get(again.pair_id)
-        if again.pass_ == OUTSIDE_TARGET and again.pair_id not in gold and before is not None:
+        if again.pass_ == OUTSIDE and again.pair_id not in gold and before is not None:
             broken = "broken" in (again.blind, before.blind)
             if again.left_is != before.left_is and not broken:
                 yield again.blind == before.blind

@@ -13,6 +13,7 @@ from annotators.quality.annotator import AnnotatorQuality, measure_annotators, s
 from annotators.quality.bias import ArmBias, Changes, measure_bias, measure_changes
 from annotators.quality.chains import ChainEdits, measure_edits
 from annotators.quality.dawid_skene import WeighedConsensus, weigh_votes
+from annotators.quality.estimates import FEWEST_ITEMS
 from annotators.quality.screening import Screening, screen
 from annotators.quality.verdicts import (
     ANSWERS,
@@ -62,7 +63,7 @@ def measure_quality(
     """Measure the quality of judgements.
 
     Args:
-        judgements: all there are, gold answers and flipped repeats (pass 0) too.
+        judgements: all there are, gold answers and flipped repeats too.
         gold: right answer by gold pair.
         sittings: what was shown with a judgement, where that is known.
         items: item by pair; where none is given, every pair is an item of its own.
@@ -86,6 +87,30 @@ def measure_quality(
         consensus=consensus,
         screening=screen(annotators),
     )
+
+
+def explain_gaps(report: QualityReport) -> list[str]:
+    """Say in sentences what cannot be known from these judgements, and why."""
+    votes, people = report.agreement, len(report.annotators)
+    apart = votes.raw.n > 0 and votes.raw.low is None
+    gaps = {
+        "Nobody has judged a pair under this protocol yet.": not report.num_judgements,
+        "No pair was judged blind by two people: agreement is unknown.": votes.raw.n == 0,
+        "One answer is all that was given: alpha is undefined.": (
+            votes.raw.n > 0 and votes.alpha.value is None
+        ),
+        f"Fewer than {FEWEST_ITEMS} items were judged by two people, or no two of them differ: "
+        "agreement has no interval.": apart,
+        "One person judged: nothing here speaks for others.": people == 1,
+        "No gold pair was answered.": all(who.gold.n == 0 for who in report.annotators),
+        "No pair was repeated with sides flipped: self-consistency is unknown.": all(
+            who.consistency.n == 0 for who in report.annotators
+        ),
+        "Nobody saw a draft or CTR evidence before the verdict: its bias is unknown.": (
+            not report.bias
+        ),
+    }
+    return [sentence for sentence, holds in gaps.items() if holds]
 
 
 def _agreement(blind: Sequence[Judgement], items: Mapping[str, str], seed: int) -> Agreement:

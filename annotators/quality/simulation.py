@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from annotators.quality.verdicts import OUTSIDE_TARGET, JudgementKey, Sitting, key_of
-from creativepair.records import Arm, HumanVerdict, Judgement, Source
+from annotators.quality.verdicts import JudgementKey, Sitting, key_of
+from creativepair.records import OUTSIDE, Arm, HumanVerdict, Judgement, Source
 from creativepair.wording import Identity, other
 
 _START = datetime(2025, 1, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ def simulate_work(
         work.gold[pair_id] = work.right[pair_id] = right
         for number, person in enumerate(people):
             judged = _judge(person, number, pair_id, Arm.BLIND_ONLY, right, Sitting(), rng)
-            work.judgements.append(judged.model_copy(update={"pass_": OUTSIDE_TARGET}))
+            work.judgements.append(judged.model_copy(update={"pass_": OUTSIDE}))
     return work
 
 
@@ -138,7 +138,7 @@ def _repeat(
     again = _judge(
         person, number, first.pair_id, Arm.BLIND_ONLY, right, Sitting(), rng, left_is=flipped
     )
-    return again.model_copy(update={"pass_": OUTSIDE_TARGET})
+    return again.model_copy(update={"pass_": OUTSIDE})
 
 
 def _answer(

@@ -1,7 +1,7 @@
 """Which judgements a figure rests on, and their verdicts as arrays.
 
-Judgements of pass 0 lie outside the target: answers to gold pairs, and flipped repeats. They
-measure their annotator and are never votes.
+Judgements outside the target, answers to gold pairs and flipped repeats, measure their annotator
+and are never votes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +12,8 @@ import numpy as np
 
 from annotators.quality.estimates import Ints, number_names
 from creativepair.chain import Chain
-from creativepair.records import Arm, HumanVerdict, Judgement
+from creativepair.records import OUTSIDE, Arm, HumanVerdict, Judgement
 from creativepair.wording import Identity
-
-OUTSIDE_TARGET = 0
-"""The pass of gold answers and flipped repeats."""
 
 ANSWERS: tuple[HumanVerdict, ...] = get_args(HumanVerdict)
 """Codes of answers are places in here; A is 0 and B is 1."""
@@ -68,13 +65,14 @@ def key_of(judgement: Judgement) -> JudgementKey:
 
 
 def select_targets(judgements: Iterable[Judgement], protocol: str) -> list[Judgement]:
-    """Return each annotator's first judgement of each pair under a protocol, without pass 0.
+    """Return each annotator's first judgement of each pair under a protocol.
 
-    The first and not the last: what an annotator says of a pair again came after its reveal.
+    None outside the target; and the first, not the last: what an annotator says of a pair again
+    comes after its reveal.
     """
     first: dict[tuple[str, str], Judgement] = {}
     for judgement in judgements:
-        if judgement.protocol == protocol and judgement.pass_ > OUTSIDE_TARGET:
+        if judgement.protocol == protocol and judgement.pass_ > OUTSIDE:
             place = judgement.pair_id, judgement.annotator_id
             if place not in first or judgement.pass_ < first[place].pass_:
                 first[place] = judgement

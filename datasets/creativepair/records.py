@@ -45,6 +45,9 @@ class PairStatus(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
+OUTSIDE = 0
+"""The pass of gold and flipped repeats: they count towards no target and are no votes."""
+
 NOT_CONSIDERED = "not_considered"
 """Reason of a pair that a build did not look at."""
 
@@ -267,8 +270,7 @@ class Lease(Record):
     """The right of one annotator to judge a pair until a time, and how the pair is presented.
 
     Attributes:
-        pass_: 1 for first judgements, more for re-judging; 0 for gold pairs and flipped repeats,
-            which lie outside the target.
+        pass_: 1 for first judgements, more for re-judging, `OUTSIDE` for gold and flipped repeats.
         left_is: the identity shown on the left.
         evidence_version, draft_id, item_revision: what the reveal shows; fixed with the lease.
     """

@@ -221,6 +221,13 @@ def get_draft(connection: Connection, draft_id: str) -> Draft:
     return _draft(connection.execute(select(drafts).where(drafts.c.draft_id == draft_id)).one())
 
 
+def list_shown_drafts(connection: Connection) -> dict[str, Draft]:
+    """Return the drafts that any decision was made with, by id."""
+    shown = select(judgement_events.c.draft_id).where(judgement_events.c.draft_id.is_not(None))
+    rows = connection.execute(select(drafts).where(drafts.c.draft_id.in_(shown)))
+    return {row.draft_id: _draft(row) for row in rows}
+
+
 def newest_draft(
     connection: Connection, pair_id: str, item_revision: int, protocol: str
 ) -> Draft | None:
