@@ -6,7 +6,7 @@ Then the seconds of a whole report, beside the seconds that folding the events o
 takes, which every command does first.
 
 Teams: eight people of known accuracy 0.60 to 0.95, of whom one takes the left image in 15 % of the
-votes without looking, judge 400 pairs of 200 items, three a pair, with 40 gold pairs each and a
+votes without looking, judge 400 pairs of 200 items, three a pair, with 60 gold pairs each and a
 fifth of the judgements repeated. For bias and changes, where an interval is for new people, a team
 of 12 is drawn anew each run. Agreement: 300 pairs, two an item that are as hard as each other, one
 to three verdicts a pair; the truth is that of 2,000,000 pairs.
@@ -38,7 +38,7 @@ TEAM = tuple(
     for number, accuracy in enumerate(ACCURACIES)
 )
 DRAFT_ACCURACY = 0.75
-NUM_GOLD = 40
+NUM_GOLD = 60
 DRAWN_TEAM = 12
 ARMS = (Arm.BLIND, Arm.DRAFT_FIRST, Arm.CTR_FIRST)
 # Means of the habits that `draw_team` draws.
