@@ -20,13 +20,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from annotators.quality.agreement import Agreement, measure_agreement
-from annotators.quality.annotator import measure_annotators, select_gold
+from annotators.quality.annotator import measure_annotators
 from annotators.quality.bias import measure_bias, measure_changes
 from annotators.quality.dawid_skene import fit_one_coin, weigh_votes
 from annotators.quality.estimates import Estimate, Flags, Floats, Ints
 from annotators.quality.report import measure_quality
 from annotators.quality.simulation import Person, Work, simulate_work
-from annotators.quality.verdicts import select_targets
 from annotators.state import to_judgements
 from creativepair.records import Arm, JudgementEvent, Step
 
@@ -71,9 +70,8 @@ def check_people(seed: int) -> Checked:
         num_gold=NUM_GOLD,
         repeat_share=0.2,
     )
-    targets = select_targets(work.judgements, "1")
-    without_gold = weigh_votes(targets).accuracy
-    weighed = weigh_votes(targets, select_gold(work.judgements, work.gold), work.gold)
+    without_gold = weigh_votes(work.judgements, "1").accuracy
+    weighed = weigh_votes(work.judgements, "1", work.gold)
     found = measure_annotators(work.judgements, "1", work.sittings, work.gold, weighed.accuracy)
     for number, (person, who) in enumerate(zip(TEAM, found, strict=True)):
         accuracy = effective_accuracy(person)

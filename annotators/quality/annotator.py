@@ -14,6 +14,7 @@ from annotators.quality.verdicts import (
     Sitting,
     key_of,
     select_blind,
+    select_gold,
     select_targets,
 )
 from creativepair.records import OUTSIDE, Judgement
@@ -113,11 +114,6 @@ def measure_annotators(
             )
         )
     return found
-
-
-def select_gold(judgements: Iterable[Judgement], gold: Mapping[str, str]) -> list[Judgement]:
-    """Return the answers to gold pairs."""
-    return [j for j in judgements if j.pass_ == OUTSIDE and j.pair_id in gold]
 
 
 def _share(flags: Iterable[bool]) -> Estimate:

@@ -25,7 +25,13 @@ from scipy.special import expit, logit
 from scipy.stats import beta
 
 from annotators.quality.estimates import LEVEL, Estimate, Flags, Floats, Ints
-from annotators.quality.verdicts import VOTES, to_verdicts
+from annotators.quality.verdicts import (
+    VOTES,
+    select_blind,
+    select_gold,
+    select_targets,
+    to_verdicts,
+)
 from creativepair.records import Judgement
 from creativepair.wording import Identity
 
@@ -70,20 +76,19 @@ class WeighedConsensus:
 
 
 def weigh_votes(
-    blind: Sequence[Judgement],
-    gold_answers: Sequence[Judgement] = (),
-    gold: Mapping[str, str] | None = None,
+    judgements: Sequence[Judgement], protocol: str, gold: Mapping[str, str] | None = None
 ) -> WeighedConsensus:
-    """Return the consensus of blind verdicts.
+    """Return the consensus of the blind votes under one protocol.
 
     Args:
-        blind: one judgement of each annotator and pair, all under one protocol.
-        gold_answers: judgements of gold pairs; they tell of their annotator only.
+        judgements: all of them; answers to gold pairs tell of their annotator only.
         gold: right answer by gold pair; one that is neither A nor B teaches nothing here.
     """
     gold = gold or {}
+    blind = select_blind(select_targets(judgements, protocol))
     votes = [j for j in blind if j.blind in VOTES]
-    known = [j for j in gold_answers if j.blind in VOTES and gold.get(j.pair_id) in VOTES]
+    answered = [j for j in select_gold(judgements, gold) if j.protocol == protocol]
+    known = [j for j in answered if j.blind in VOTES and gold[j.pair_id] in VOTES]
     verdicts = to_verdicts([*votes, *known])
     annotator = verdicts.annotator[: len(votes)]
     num_annotators = len(verdicts.annotator_ids)

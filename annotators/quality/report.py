@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from annotators.quality.agreement import Agreement, measure_agreement
-from annotators.quality.annotator import AnnotatorQuality, measure_annotators, select_gold
+from annotators.quality.annotator import AnnotatorQuality, measure_annotators
 from annotators.quality.bias import ArmBias, Changes, measure_bias, measure_changes
 from annotators.quality.chains import ChainEdits, measure_edits
 from annotators.quality.dawid_skene import WeighedConsensus, weigh_votes
@@ -73,7 +73,7 @@ def measure_quality(
     own = [j for j in judgements if j.protocol == protocol]
     targets = select_targets(own, protocol)
     blind = select_blind(targets)
-    consensus = weigh_votes(blind, select_gold(own, gold), gold)
+    consensus = weigh_votes(own, protocol, gold)
     annotators = measure_annotators(own, protocol, sittings, gold, consensus.accuracy)
     return QualityReport(
         protocol=protocol,

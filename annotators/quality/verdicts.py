@@ -84,6 +84,11 @@ def select_blind(targets: Iterable[Judgement]) -> list[Judgement]:
     return [judgement for judgement in targets if judgement.arm in BLIND_ARMS]
 
 
+def select_gold(judgements: Iterable[Judgement], gold: Mapping[str, str]) -> list[Judgement]:
+    """Return the answers to gold pairs."""
+    return [j for j in judgements if j.pass_ == OUTSIDE and j.pair_id in gold]
+
+
 def to_verdicts(judgements: Sequence[Judgement]) -> Verdicts:
     """Return the blind verdicts as numbers, in the given order."""
     code = {answer: n for n, answer in enumerate(ANSWERS)}

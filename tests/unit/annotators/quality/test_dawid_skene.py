@@ -6,16 +6,15 @@ import pytest
 from annotators.consensus import blind_majority
 from annotators.quality.dawid_skene import PRIOR, fit_one_coin, weigh_votes
 from annotators.quality.simulation import Person, simulate_work
-from annotators.quality.verdicts import select_targets
 from benchmarks.quality import compare_consensus, draw_votes
-from creativepair.records import Judgement
+from creativepair.records import Arm, Judgement
 
 Judge = Callable[..., Judgement]
 
 
 def test_a_vote_alone_is_believed_as_much_as_its_annotator(judge: Judge) -> None:
     # Nothing is known of the annotator but the prior, whose mean is 4 / (4 + 2).
-    found = weigh_votes([judge(blind="A"), judge(pair_id="q", blind="B")])
+    found = weigh_votes([judge(blind="A"), judge(pair_id="q", blind="B")], "1")
     assert found.prob_a == pytest.approx({"p": 4 / 6, "q": 2 / 6})
     assert found.answers() == {"p": "A", "q": "B"}
     assert found.expected_wrong == pytest.approx(2 / 6)
@@ -30,7 +29,7 @@ def test_gold_answers_count_as_known(judge: Judge) -> None:
     gold = {f"g{n}": "A" for n in range(10)} | {"same": "cannot_tell"}
     answered = [judge(pair_id=p, pass_=0, blind="A") for p in gold]
     answered[0] = judge(pair_id="g0", pass_=0, blind="B")
-    found = weigh_votes([judge()], answered, gold)
+    found = weigh_votes([judge(), *answered], "1", gold)
     # Nine of ten right, with the prior (9 + 4) / (10 + 6); the duplicate has no right vote.
     assert found.accuracy["ann"].value == pytest.approx(13 / 16)
     assert found.prob_a == pytest.approx({"p": 13 / 16})
@@ -49,17 +48,28 @@ def test_who_is_right_on_gold_outvotes_two_who_are_not(judge: Judge) -> None:
         judge(annotator_id="guess-2", blind="B"),
     ]
     assert blind_majority(votes, "1") == {"p": "B"}
-    assert weigh_votes(votes, answered, gold).answers() == {"p": "A"}
+    assert weigh_votes([*votes, *answered], "1", gold).answers() == {"p": "A"}
 
 
 def test_cannot_tell_and_broken_are_no_votes(judge: Judge) -> None:
-    found = weigh_votes([judge(blind="cannot_tell", final="cannot_tell"), judge(blind="broken")])
+    found = weigh_votes([judge(blind="cannot_tell"), judge(pair_id="q", blind="broken")], "1")
     assert (found.prob_a, found.accuracy, found.answers()) == ({}, {}, {})
     assert found.expected_wrong is None
 
 
+def test_votes_under_another_protocol_or_after_a_draft_do_not_count(judge: Judge) -> None:
+    other = [
+        judge(annotator_id="bob", protocol="0", blind="B"),
+        judge(annotator_id="cid", arm=Arm.DRAFT_FIRST, blind="B"),
+        judge(annotator_id="ann", pass_=2, blind="B"),
+    ]
+    assert weigh_votes([judge(), *other], "1") == weigh_votes([judge()], "1")
+    again = [judge(blind="cannot_tell"), judge(pass_=2, blind="B")]
+    assert weigh_votes(again, "1").prob_a == {}
+
+
 def test_an_even_split_of_equals_has_no_answer(judge: Judge) -> None:
-    found = weigh_votes([judge(), judge(annotator_id="bob", blind="B")])
+    found = weigh_votes([judge(), judge(annotator_id="bob", blind="B")], "1")
     assert found.prob_a == pytest.approx({"p": 0.5})
     assert found.answers() == {}
 
@@ -70,7 +80,7 @@ def test_it_does_not_matter_which_image_is_called_a(judge: Judge) -> None:
     work = simulate_work(people, rng, num_items=80, people_per_pair=3)
     swap = {"A": "B", "B": "A"}
     swapped = [j.model_copy(update={"blind": swap[j.blind]}) for j in work.judgements]
-    found, mirrored = weigh_votes(work.judgements), weigh_votes(swapped)
+    found, mirrored = weigh_votes(work.judgements, "1"), weigh_votes(swapped, "1")
     assert mirrored.prob_a == pytest.approx({p: 1 - x for p, x in found.prob_a.items()})
     assert found.accuracy["person-2"] == mirrored.accuracy["person-2"]
 
@@ -115,7 +125,7 @@ def test_two_people_without_gold_leave_their_accuracy_open(judge: Judge) -> None
     # Only how often the two agree is seen: any pair of accuracies with that rate would do.
     rng = np.random.default_rng(6)
     work = simulate_work([Person(0.9), Person(0.6)], rng, num_items=400, people_per_pair=2)
-    for estimate in weigh_votes(select_targets(work.judgements, "1")).accuracy.values():
+    for estimate in weigh_votes(work.judgements, "1").accuracy.values():
         assert estimate.low is not None
         assert estimate.high is not None
         assert estimate.high - estimate.low > 0.25
