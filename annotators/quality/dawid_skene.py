@@ -183,4 +183,4 @@ def _effective_trials(
     information = np.diag(complete + _NOTHING) - (votes.T @ csr_array(unsure)).toarray()
     of_logit = np.diag(np.linalg.inv(information))
     trials = 1 / (of_logit * accuracy * (1 - accuracy))
-    return np.where(of_logit > 0, trials, _NOTHING)  # under 0 only where EM did not arrive
+    return np.where(of_logit > 0, trials, sum(prior))  # under 0 only where EM did not arrive

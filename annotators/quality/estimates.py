@@ -103,9 +103,7 @@ def estimate_statistic(
         of_rows = _variance(statistic, sums, rng)
         # With few annotators their variance is rough, and the difference can come near 0.
         variance = max(variance + of_annotators - of_rows, of_rows / 2)
-        if (
-            of_annotators > _NO_VARIANCE
-        ):  # Satterthwaite's, the annotators' part being the rough one
+        if of_annotators > _NO_VARIANCE:  # Satterthwaite: only the annotators' part is rough
             freedom = min(freedom, (num_annotators - 1) * (variance / of_annotators) ** 2)
         freedom = max(freedom, 1.0)
     return Estimate(value, *_interval(value, variance, freedom, span), n)
