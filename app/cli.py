@@ -9,6 +9,7 @@ import typer
 
 from app.cli_gold import gold_cli
 from app.cli_pairs import pairs_cli
+from app.cli_quality import quality
 from app.options import AsJson, WorkspacePath
 from app.output import emit, emit_file, note, print_error, progress
 from creativepair.errors import CreativePairError, InputError
@@ -32,6 +33,7 @@ cli.add_typer(pairs_cli, name="pairs")
 cli.add_typer(gold_cli, name="gold")
 cli.add_typer(judgements_cli, name="judgements")
 cli.add_typer(release_cli, name="release")
+cli.command()(quality)
 
 Host = Annotated[str, typer.Option(help="Address to serve on; loopback only.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")]

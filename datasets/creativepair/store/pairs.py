@@ -284,6 +284,13 @@ def get_draft(connection: Connection, draft_id: str) -> Draft:
 _GET_DRAFT = select(drafts).where(drafts.c.draft_id == bindparam("draft"))
 
 
+def list_shown_drafts(connection: Connection) -> dict[str, Draft]:
+    """Return the drafts that any decision was made with, by id."""
+    shown = select(judgement_events.c.draft_id).where(judgement_events.c.draft_id.is_not(None))
+    rows = connection.execute(select(drafts).where(drafts.c.draft_id.in_(shown)))
+    return {row.draft_id: _draft(row) for row in rows}
+
+
 def count_pairs(connection: Connection) -> dict[str, int]:
     """Count pairs by status."""
     query = select(pairs.c.status, func.count()).where(is_data()).group_by(pairs.c.status)

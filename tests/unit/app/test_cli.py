@@ -38,6 +38,7 @@ COMMANDS = [
     "judgements export",
     "judgements import",
     "status",
+    "quality",
     "release build",
     "release list",
     "release show",
