@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from creativepair.errors import StateError
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a test holds it against the files."""
 
 _BUSY_TIMEOUT_MS = 10_000
