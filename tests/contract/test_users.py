@@ -129,14 +129,6 @@ def test_a_new_password_ends_sessions_and_links_that_were_given_out(ana: Store) 
     assert session_of(ana, "laptop") is None
 
 
-def test_a_hash_is_renewed_only_while_the_password_is_the_same(ana: Store) -> None:
-    with ana.write() as connection:
-        users.set_password(connection, "ana", "first", now=NOW)
-        users.renew_hash(connection, "ana", old="first", new="stronger")
-        users.renew_hash(connection, "ana", old="first", new="late")
-        assert users.get_user(connection, "ana").password_hash == "stronger"
-
-
 def test_a_link_works_once_until_it_expires_and_for_its_purpose(ana: Store) -> None:
     make_link(ana, "link")
     with ana.write() as connection:

@@ -155,12 +155,6 @@ def set_password(
     _spend_links(connection, user_id, now=now)
 
 
-def renew_hash(connection: Connection, user_id: str, *, old: str, new: str) -> None:
-    """Store a stronger hash of the same password, unless it was changed meanwhile."""
-    unchanged = (users.c.user_id == user_id) & (users.c.password_hash == old)
-    connection.execute(update(users).where(unchanged).values(password_hash=new))
-
-
 def add_link(
     connection: Connection,
     user_id: str,
