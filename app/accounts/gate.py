@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
-from starlette.responses import RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.accounts.forms import show_refusal
@@ -35,7 +35,8 @@ class SessionGate:
         person = await self._find(token)
         scope["person"] = person
         if may_open(person.role if person else None, scope["path"]):
-            receive = self._watch(receive, scope, token, person) if person else receive
+            if person and scope["type"] == "websocket":
+                receive, send = self._watch(receive, send, token, person)
             await self._app(scope, receive, send)
         elif person:
             await _refuse_role(scope, receive, send, person)
@@ -47,52 +48,65 @@ class SessionGate:
             return None
         return await run_in_threadpool(find_person, self._store, token, now=datetime.now(UTC))
 
-    def _watch(self, receive: Receive, scope: Scope, token: str | None, person: Person) -> Receive:
-        """Return a `receive` that ends a socket whose session or role is not what it was.
+    def _watch(
+        self, receive: Receive, send: Send, token: str | None, person: Person
+    ) -> tuple[Receive, Send]:
+        """Return a `receive` and a `send` that end a socket when its session or role has changed.
 
         A socket outlives the request that opened it, and Streamlit runs callbacks before the page
         itself could ask.
         """
-        if scope["type"] != "websocket":
-            return receive
+        closed = False
 
-        async def receive_as_long_as_signed_in() -> Message:
+        async def receive_while_signed_in() -> Message:
+            nonlocal closed
             message = await receive()
             if message["type"] == "websocket.receive" and await self._find(token) != person:
+                closed = True
                 _log.warning("closed the socket of %s: signed out or changed", person.user_id)
+                await send({"type": "websocket.close", "code": 1008, "reason": "signed out"})
                 return {"type": "websocket.disconnect", "code": 1008}
             return message
 
-        return receive_as_long_as_signed_in
+        async def send_until_closed(message: Message) -> None:
+            if not closed:
+                await send(message)
+
+        return receive_while_signed_in, send_until_closed
 
 
 async def _refuse_role(scope: Scope, receive: Receive, send: Send, person: Person) -> None:
-    roles = sorted(roles_of(scope["path"]))
-    _log.warning(
-        "refused %r to %s: it needs %s, not %s",
-        scope["path"],
-        person.user_id,
-        " or ".join(roles) or "a place in the table of roles",
-        person.role,
-    )
-    problem = f"this page is for the role {' or '.join(roles)}" if roles else "no such page"
+    roles = " or ".join(sorted(roles_of(scope["path"])))
+    if roles:
+        who = f"{person.user_id}, who is {person.role}"
+        _log.warning("refused %r to %s: it is for %s", scope["path"], who, roles)
+    problem = f"this page is for the role {roles}" if roles else "there is no such page"
+    status = 403 if roles else 404
     if _is_navigation(scope):
-        await show_refusal(problem, status=403 if roles else 404)(scope, receive, send)
+        await show_refusal(problem, status=status)(scope, receive, send)
         return
     hint = "Ask whoever runs this desk."
-    await refuse(scope, receive, send, problem, hint=hint, status=403 if roles else 404)
+    await refuse(scope, receive, send, problem, hint=hint, status=status)
 
 
 async def _refuse_stranger(scope: Scope, receive: Receive, send: Send, *, has_cookie: bool) -> None:
-    navigates = _is_navigation(scope)
-    if has_cookie or not navigates:
-        why = "its session is over or unknown" if has_cookie else "not signed in"
-        client = scope.get("client") or ("an unknown address",)
-        _log.warning("refused %s %r to %s: %s", scope["type"], scope["path"], client[0], why)
-    if navigates:
+    if _is_navigation(scope):
+        if has_cookie:
+            _log_stranger(scope, "its session is over or unknown")
         await RedirectResponse("/sign-in", status_code=303)(scope, receive, send)
         return
+    if scope["type"] == "http" and first_part(scope["path"]) == "_stcore":
+        # Streamlit asks every second whether the server is back, and shows this to the person.
+        words = "You are signed out. Reload the page to sign in."
+        await PlainTextResponse(words, status_code=401)(scope, receive, send)
+        return
+    _log_stranger(scope, "its session is over or unknown" if has_cookie else "not signed in")
     await refuse(scope, receive, send, "you are not signed in", hint=_SIGN_IN_HINT, status=401)
+
+
+def _log_stranger(scope: Scope, why: str) -> None:
+    address = (scope.get("client") or ("an unknown address",))[0]
+    _log.warning("refused %s %r to %s: %s", scope["type"], scope["path"], address, why)
 
 
 def _is_navigation(scope: Scope) -> bool:

@@ -11,5 +11,5 @@ st.title("Account")
 st.html(
     f"<p>You are signed in as <strong>{escape(person.name)}</strong> "
     f"({escape(person.user_id)}, {person.role}).</p>"
-    '<p><a href="/sign-out" target="_self">Sign out</a></p>'
+    '<p><a href="/sign-out" target="_self" style="color: inherit">Sign out</a></p>'
 )
