@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.accounts.forms import show_refusal
@@ -15,7 +15,7 @@ from app.people import Person
 from app.roles import first_part, may_open, roles_of
 from creativepair.store import Store
 
-_SIGN_IN_HINT = "Reload the page and sign in; what the desk confirmed is stored."
+_SIGN_IN_HINT = "Reload the page and sign in."
 _log = logging.getLogger(__name__)
 
 
@@ -95,12 +95,9 @@ async def _refuse_stranger(scope: Scope, receive: Receive, send: Send, *, has_co
             _log_stranger(scope, "its session is over or unknown")
         await RedirectResponse("/sign-in", status_code=303)(scope, receive, send)
         return
-    if scope["type"] == "http" and first_part(scope["path"]) == "_stcore":
-        # Streamlit asks every second whether the server is back, and shows this to the person.
-        words = "You are signed out. Reload the page to sign in."
-        await PlainTextResponse(words, status_code=401)(scope, receive, send)
-        return
-    _log_stranger(scope, "its session is over or unknown" if has_cookie else "not signed in")
+    # Streamlit asks every second whether the server is back, and shows the answer.
+    if scope["type"] == "websocket" or first_part(scope["path"]) != "_stcore":
+        _log_stranger(scope, "its session is over or unknown" if has_cookie else "not signed in")
     await refuse(scope, receive, send, "you are not signed in", hint=_SIGN_IN_HINT, status=401)
 
 
