@@ -103,8 +103,8 @@ def serve(
     require_free_port(host, port)
     # The server rewrites client and scheme from what this proxy forwards, and from nobody else.
     os.environ["FORWARDED_ALLOW_IPS"] = trusted_proxy or ""
-    app = build_app(studio, hosts=[*allowed_hosts, host], trusted_proxy=trusted_proxy)
     reached = _EVERY_ADDRESS.get(host, host)
+    app = build_app(studio, hosts=[*allowed_hosts, reached], trusted_proxy=trusted_proxy)
     url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
     threading.Thread(target=_announce, args=(url, on_ready), daemon=True).start()
     app.run(config=_CONFIG | {"server.address": host, "server.port": port})

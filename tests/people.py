@@ -1,5 +1,6 @@
 """People with accounts for the tests, and browsers that they sit at."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,7 +48,11 @@ async def echo(socket: WebSocket) -> None:
 
 
 def make_browser(
-    studio: Studio, *, https: bool = False, behind_proxy: bool = False, **headers: str
+    studio: Studio,
+    headers: Mapping[str, str] | None = None,
+    *,
+    https: bool = False,
+    behind_proxy: bool = False,
 ) -> TestClient:
     """Return a browser at a desk with accounts; pages stand for Streamlit's."""
     app = Starlette(
@@ -63,7 +68,7 @@ def make_browser(
         ],
     )
     scheme = "https" if https else "http"
-    wanted: dict[str, Any] = {"Accept": "text/html", **headers}
+    wanted = {"Accept": "text/html", **(headers or {})}
     return TestClient(app, base_url=f"{scheme}://{HOST}", headers=wanted, follow_redirects=False)
 
 

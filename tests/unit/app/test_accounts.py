@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from app.accounts import sessions
+from app.accounts import passwords, sessions
 from app.accounts.sessions import ADDRESS_ATTEMPTS, SESSION_COOKIE, USER_ATTEMPTS
 from app.bootstrap import Studio
 from app.roles import PAGES, may_open
@@ -43,14 +43,14 @@ def cookie_of(answer: Any) -> Any:
 
 
 def signed_in(shop: Studio, user_id: str) -> TestClient:
-    browser = make_browser(shop, **{"X-Desk": "1"})
+    browser = make_browser(shop, {"X-Desk": "1"})
     assert sign_in(browser, user_id).status_code == 303
     return browser
 
 
 def test_a_browser_without_a_session_is_sent_to_the_sign_in_page(browser: TestClient) -> None:
-    for page in ("/", "/guidelines", "/pairs", "/nowhere"):
-        answer = browser.get(page)
+    for path in ("/", "/guidelines", "/pairs", "/nowhere"):
+        answer = browser.get(path)
         assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     page = browser.get("/sign-in")
     assert page.status_code == 200
@@ -109,7 +109,7 @@ def test_every_sign_in_gets_a_session_of_its_own_and_ends_the_one_before(shop: S
     sign_in(browser, "lea")
     assert browser.cookies[SESSION_COOKIE] != first
     assert browser.get("/").text == "page of lea"
-    old = make_browser(shop, Cookie=f"{SESSION_COOKIE}={first}")
+    old = make_browser(shop, {"Cookie": f"{SESSION_COOKIE}={first}"})
     assert old.get("/").status_code == 303
 
 
@@ -138,13 +138,13 @@ def test_an_unknown_id_costs_as_many_hashes_as_a_wrong_password(
     browser: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[bool] = []
-    direct = sessions.passwords.matches
+    direct = passwords.matches
 
     def count(password_hash: str | None, password: str) -> bool:
         seen.append(password_hash is not None)
         return direct(password_hash, password)
 
-    monkeypatch.setattr(sessions.passwords, "matches", count)
+    monkeypatch.setattr(passwords, "matches", count)
     sign_in(browser, "ana", "wrong")
     sign_in(browser, "nobody", "wrong")
     assert seen == [True, False]
@@ -179,7 +179,7 @@ def test_a_sign_in_that_succeeds_starts_the_count_anew(browser: TestClient) -> N
 def test_guesses_from_one_address_are_limited_over_all_ids(
     shop: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sessions.passwords, "matches", lambda *_: False)
+    monkeypatch.setattr(passwords, "matches", lambda *_: False)
 
     def attempt(user_id: str, address: str) -> int:
         with pytest.raises(sessions.SignInError) as refused:
@@ -200,7 +200,7 @@ def test_guesses_at_the_same_time_gain_nothing(
         looked.append(password)
         return False
 
-    monkeypatch.setattr(sessions.passwords, "matches", look)
+    monkeypatch.setattr(passwords, "matches", look)
 
     def guess(number: int) -> None:
         with pytest.raises(sessions.SignInError):
@@ -252,7 +252,7 @@ def test_an_expired_forged_or_foreign_cookie_is_refused_and_logged(
     right = signed_in(shop, "ana").cookies[SESSION_COOKIE]
     for cookie in ("old", "forged", right[:-1], users.sha256_of(right), "ana", "%00"):
         caplog.clear()
-        browser = make_browser(shop, Cookie=f"{SESSION_COOKIE}={cookie}")
+        browser = make_browser(shop, {"Cookie": f"{SESSION_COOKIE}={cookie}"})
         assert browser.get("/").headers["location"] == "/sign-in"
         assert browser.get("/desk/step").status_code == 401
         assert caplog.text.count("its session is over or unknown") == 2
@@ -267,7 +267,7 @@ def test_signing_out_ends_the_session_on_the_server_too(shop: Studio) -> None:
     answer = browser.post("/sign-out")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     assert SESSION_COOKIE not in browser.cookies
-    kept = make_browser(shop, Cookie=f"{SESSION_COOKIE}={token}")
+    kept = make_browser(shop, {"Cookie": f"{SESSION_COOKIE}={token}"})
     assert kept.get("/desk/step").status_code == 401
 
 
@@ -366,7 +366,7 @@ def test_forwarded_headers_are_refused_unless_a_proxy_is_trusted(shop: Studio) -
 
 def test_a_socket_needs_a_session(shop: Studio, caplog: Logged) -> None:
     address = f"ws://{HOST}/_stcore/stream"
-    for browser in (make_browser(shop), make_browser(shop, Cookie=f"{SESSION_COOKIE}=forged")):
+    for browser in (make_browser(shop), make_browser(shop, {"Cookie": f"{SESSION_COOKIE}=forged"})):
         with (
             pytest.raises(WebSocketDisconnect) as refused,
             browser.websocket_connect(address),
