@@ -247,9 +247,9 @@ def test_an_account_without_a_password_cannot_be_entered(shop: Studio) -> None:
 def test_an_expired_forged_or_foreign_cookie_is_refused_and_logged(
     shop: Studio, caplog: Logged
 ) -> None:
+    right = signed_in(shop, "ana").cookies[SESSION_COOKIE]
     with shop.store.write() as connection:
         users.add_session(connection, "ana", "old", now=NOW - timedelta(hours=13), expires_at=NOW)
-    right = signed_in(shop, "ana").cookies[SESSION_COOKIE]
     for cookie in ("old", "forged", right[:-1], users.sha256_of(right), "ana", "%00"):
         caplog.clear()
         browser = make_browser(shop, {"Cookie": f"{SESSION_COOKIE}={cookie}"})

@@ -1,7 +1,9 @@
 """Invitations and resets: one link, one password, once."""
 
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -67,6 +69,24 @@ def test_a_link_works_once(shop: Studio, browser: TestClient) -> None:
     answer = make_browser(shop).get(path)
     assert answer.status_code == 404
     assert "This link is not valid any more." in answer.text
+
+
+def test_of_two_who_use_a_link_at_once_one_gets_in(shop: Studio) -> None:
+    token = make_link(shop.store, "bo", Purpose.INVITE, now=NOW).path.split("=")[1]
+    came_in: list[str] = []
+
+    def accept(password: str) -> None:
+        with suppress(NotFoundError):
+            accept_link(shop.store, token, Purpose.INVITE, password, now=NOW)
+            came_in.append(password)
+
+    both = [threading.Thread(target=accept, args=(f"{PASSWORD} {n}",)) for n in range(2)]
+    for person in both:
+        person.start()
+    for person in both:
+        person.join()
+    [password] = came_in
+    assert sign_in(make_browser(shop), "bo", password).status_code == 303
 
 
 def test_a_password_that_is_refused_leaves_the_link_as_it_was(
