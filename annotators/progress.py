@@ -81,7 +81,6 @@ class ProgressMeter:
         self._seen[annotator_id] = _Seen(counted_at, num_open, before, last_final, progress)
         return progress
 
-
     def _count_open(self, connection: Connection, ids: tuple[int, ...], now: datetime) -> int:
         """Count for all who work on the same batches."""
         counted_at, count = self._open.get(ids, (None, 0))

@@ -10,9 +10,6 @@ from creativepair.workspace import Workspace, find_workspace, open_workspace
 LOCAL_ANNOTATOR = "local"
 """Who judges on a desk without accounts."""
 
-LOCAL_ROLE = "lead"
-"""What they may do there: everything."""
-
 
 @dataclass(frozen=True, slots=True)
 class Studio:
@@ -22,7 +19,7 @@ class Studio:
     store: Store
 
 
-_served: list[Studio] = []
+_served: list[tuple[Studio, bool]] = []
 
 
 def open_studio(root: Path | None = None) -> Studio:
@@ -36,9 +33,9 @@ def open_studio(root: Path | None = None) -> Studio:
     return Studio(workspace, open_store(workspace.database_url))
 
 
-def serve_studio(studio: Studio) -> None:
-    """Make a workspace the one that the pages of this process show."""
-    _served[:] = [studio]
+def serve_studio(studio: Studio, *, has_accounts: bool = False) -> None:
+    """Make a workspace the one that the pages of this process show, to whom is signed in or all."""
+    _served[:] = [(studio, has_accounts)]
 
 
 def served_studio() -> Studio:
@@ -49,4 +46,9 @@ def served_studio() -> Studio:
     """
     if not _served:
         raise StateError("no workspace is served", hint="Start the desk: creativepair review.")
-    return _served[0]
+    return _served[0][0]
+
+
+def serves_accounts() -> bool:
+    """Whether the pages of this process are for people who have signed in."""
+    return bool(_served) and _served[0][1]

@@ -10,6 +10,7 @@ import typer
 from app.cli_gold import gold_cli
 from app.cli_pairs import pairs_cli
 from app.cli_quality import quality
+from app.cli_users import users_cli
 from app.options import AsJson, WorkspacePath
 from app.output import emit, emit_file, note, print_error, progress
 from creativepair.errors import CreativePairError, InputError
@@ -34,8 +35,9 @@ cli.add_typer(gold_cli, name="gold")
 cli.add_typer(judgements_cli, name="judgements")
 cli.add_typer(release_cli, name="release")
 cli.command()(quality)
+cli.add_typer(users_cli, name="users")
 
-Host = Annotated[str, typer.Option(help="Address to serve on; loopback only.")]
+Host = Annotated[str, typer.Option(help="Address to serve on; without accounts loopback only.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")]
 
 _SHOWN_REJECTS = 20
@@ -235,13 +237,21 @@ def draft(
 def review(
     host: Host = "127.0.0.1",
     port: Port = 8501,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name under which people open the desk; may be given several times."),
+    ] = None,
+    trusted_proxy: Annotated[
+        str | None, typer.Option(help="Address of the proxy whose forwarded headers count.")
+    ] = None,
     workspace: WorkspacePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Serve the review desk."""
+    """Serve the review desk: to this machine, or to those with accounts."""
     from app.bootstrap import open_studio
 
-    _serve(open_studio(workspace), host, port, {}, as_json)
+    studio = open_studio(workspace)
+    _serve(studio, host, port, {}, as_json, allow_host or [], trusted_proxy)
 
 
 @judgements_cli.command("export")
@@ -404,14 +414,29 @@ def doctor(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _serve(studio: "Studio", host: str, port: int, result: dict[str, Any], as_json: bool) -> None:
+def _serve(
+    studio: "Studio",
+    host: str,
+    port: int,
+    result: dict[str, Any],
+    as_json: bool,
+    allowed_hosts: "Sequence[str]" = (),
+    trusted_proxy: str | None = None,
+) -> None:
     from app.server import serve
 
     def announce(url: str) -> None:
         lines = f"The desk is open: {url}   (Ctrl+C stops it)"
         emit(result | {"url": url}, as_json=as_json, lines=lines)
 
-    serve(studio, host=host, port=port, on_ready=announce)
+    serve(
+        studio,
+        host=host,
+        port=port,
+        on_ready=announce,
+        allowed_hosts=allowed_hosts,
+        trusted_proxy=trusted_proxy,
+    )
 
 
 def _note_rejects(rejects: "Sequence[Reject]", num: int) -> None:

@@ -4,6 +4,7 @@ A decision is one POST and one write transaction: it stores the decision and rea
 The answer leaves after the commit, so what the desk shows as done is on the disk.
 """
 
+import logging
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,13 +22,15 @@ from annotators.decisions import FinalAction, Timing, to_verdict
 from annotators.presentation import show_step
 from annotators.progress import ProgressMeter
 from annotators.queue import require_lease
-from app.bootstrap import LOCAL_ANNOTATOR, LOCAL_ROLE, Studio
+from app.bootstrap import Studio
+from app.people import identify
 from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
 from creativepair.images import DERIVATIVE_MEDIA_TYPE
 from creativepair.records import HumanVerdict
 from creativepair.store.judgements import Autosave
 
 _STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
+_log = logging.getLogger(__name__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]  # PostgreSQL holds no NUL
@@ -98,7 +101,7 @@ BodyModel = TypeVar("BodyModel", bound=_Body)
 
 
 def desk_routes(studio: Studio) -> list[Route]:
-    """Return the routes that serve one workspace to the local annotator."""
+    """Return the routes that serve one workspace to whoever the guard lets in."""
     desk = _Desk(studio)
     return [
         Route("/healthz", _health),
@@ -138,20 +141,21 @@ class _Desk:
         data = await run_in_threadpool(self._pictures.get, sha256)
         return Response(data, headers=headers, media_type=DERIVATIVE_MEDIA_TYPE)
 
-    async def step(self, _request: Request) -> Response:
+    async def step(self, request: Request) -> Response:
         """Answer with the step in hand."""
-        return await self._answer(lambda _connection: None)
+        return await self._answer(request, lambda _connection: None)
 
     async def blind(self, request: Request) -> Response:
         """Store a blind verdict."""
+        annotator_id = identify(request).user_id
 
         def write(connection: Connection, body: BlindBody) -> None:
             now = datetime.now(UTC)
-            lease = require_lease(connection, LOCAL_ANNOTATOR, body.lease)
+            lease = require_lease(connection, annotator_id, body.lease)
             decisions.decide_blind(
                 connection,
                 self._workspace,
-                LOCAL_ANNOTATOR,
+                annotator_id,
                 lease_id=body.lease,
                 decision=body.decision,
                 verdict=cast(HumanVerdict, to_verdict(body.verdict, lease.left_is)),
@@ -163,12 +167,13 @@ class _Desk:
 
     async def final(self, request: Request) -> Response:
         """Store a final verdict."""
+        annotator_id = identify(request).user_id
 
         def write(connection: Connection, body: FinalBody) -> None:
             decisions.decide_final(
                 connection,
                 self._workspace,
-                LOCAL_ANNOTATOR,
+                annotator_id,
                 lease_id=body.lease,
                 decision=body.decision,
                 action=body.action,
@@ -180,12 +185,13 @@ class _Desk:
 
     async def undo(self, request: Request) -> Response:
         """Reopen a final."""
+        annotator_id = identify(request).user_id
 
         def write(connection: Connection, body: UndoBody) -> None:
             decisions.undo(
                 connection,
                 self._workspace,
-                LOCAL_ANNOTATOR,
+                annotator_id,
                 final_decision=body.decision,
                 now=datetime.now(UTC),
             )
@@ -194,21 +200,23 @@ class _Desk:
 
     async def skip(self, request: Request) -> Response:
         """Put a pair aside."""
+        annotator_id = identify(request).user_id
 
         def write(connection: Connection, body: LeaseBody) -> None:
-            decisions.skip(connection, LOCAL_ANNOTATOR, lease_id=body.lease, now=datetime.now(UTC))
+            decisions.skip(connection, annotator_id, lease_id=body.lease, now=datetime.now(UTC))
 
         return await self._write(request, LeaseBody, write)
 
     async def alive(self, request: Request) -> Response:
         """Keep a lease: its annotator is at work."""
+        annotator_id = identify(request).user_id
 
         def keep(body: LeaseBody) -> Response:
             with self._store.write() as connection:
                 decisions.keep_alive(
                     connection,
                     self._workspace,
-                    LOCAL_ANNOTATOR,
+                    annotator_id,
                     lease_id=body.lease,
                     now=datetime.now(UTC),
                 )
@@ -218,12 +226,13 @@ class _Desk:
 
     async def autosave(self, request: Request) -> Response:
         """Keep unfinished edits; answer with the words as they will be stored."""
+        annotator_id = identify(request).user_id
 
         def save(body: AutosaveBody) -> Response:
             with self._store.write() as connection:
                 stored = decisions.autosave(
                     connection,
-                    LOCAL_ANNOTATOR,
+                    annotator_id,
                     lease_id=body.lease,
                     edits=[edit.to_autosave() for edit in body.edits],
                     now=datetime.now(UTC),
@@ -242,7 +251,7 @@ class _Desk:
             body = await _read_body(request, model)
             return await run_in_threadpool(act, body)
         except CreativePairError as error:
-            return error_response(error)
+            return _refuse(request, error)
 
     async def _write(
         self,
@@ -253,11 +262,12 @@ class _Desk:
         try:
             body = await _read_body(request, model)
         except CreativePairError as error:
-            return error_response(error)
-        return await self._answer(lambda connection: write(connection, body))
+            return _refuse(request, error)
+        return await self._answer(request, lambda connection: write(connection, body))
 
-    async def _answer(self, write: Callable[[Connection], None]) -> Response:
+    async def _answer(self, request: Request, write: Callable[[Connection], None]) -> Response:
         """Write, and answer with the next step; one transaction."""
+        person = identify(request)
 
         def run() -> bytes:
             with self._store.write() as connection:
@@ -265,8 +275,8 @@ class _Desk:
                 view = show_step(
                     connection,
                     self._workspace,
-                    LOCAL_ANNOTATOR,
-                    LOCAL_ROLE,
+                    person.user_id,
+                    person.role,
                     self._meter,
                     now=datetime.now(UTC),
                 )
@@ -275,7 +285,7 @@ class _Desk:
         try:
             body = await run_in_threadpool(run)
         except CreativePairError as error:
-            return error_response(error)
+            return _refuse(request, error)
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
@@ -284,6 +294,14 @@ def error_response(error: CreativePairError) -> JSONResponse:
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
     body = {"code": error.code, "message": error.message, "hint": error.hint}
     return JSONResponse(body, status_code=status)
+
+
+def _refuse(request: Request, error: CreativePairError) -> JSONResponse:
+    """Return an error; one that asks for what is not there, or not theirs, is logged."""
+    if isinstance(error, NotFoundError | StateError):
+        who = identify(request).user_id
+        _log.warning("refused %s to %s: %s", request.url.path, who, error.message)
+    return error_response(error)
 
 
 async def _read_body(request: Request, model: type[BodyModel]) -> BodyModel:

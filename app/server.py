@@ -1,10 +1,11 @@
 """The desk's server: Streamlit's ASGI app with our routes and our guard."""
 
+import os
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,13 +14,17 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from annotators.batches import fill
+from app.accounts.forms import account_routes
+from app.accounts.gate import SessionGate
 from app.bootstrap import Studio, serve_studio
-from app.guard import LocalGuard, require_loopback
+from app.guard import LOOPBACK_HOSTS, HostGuard, LocalGuard, require_loopback
 from app.routes import desk_routes
 from creativepair.errors import StateError
+from creativepair.store import users
 
 _SCRIPT = Path(__file__).resolve().parent / "streamlit_app.py"
 _START_LIMIT_S = 60.0
+_EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (with accounts only)
 
 # STREAMLIT_* variables and a config.toml elsewhere must not change the desk: all of it stands here.
 _CONFIG = {
@@ -49,26 +54,63 @@ _CONFIG = {
 }
 
 
-def build_app(studio: Studio) -> st.App:
-    """Return the ASGI app that serves one workspace to the local annotator."""
-    serve_studio(studio)
+def has_accounts(studio: Studio) -> bool:
+    """Whether the desk asks who one is: there is an account, also a disabled one."""
+    with studio.store.read() as connection:
+        return users.has_users(connection)
+
+
+def build_app(
+    studio: Studio, *, hosts: Iterable[str] = (), trusted_proxy: str | None = None
+) -> st.App:
+    """Return the ASGI app that serves one workspace: to its people, without any to this machine.
+
+    Args:
+        hosts: names that a desk with accounts answers to, beside the loopback ones.
+        trusted_proxy: address of the proxy whose forwarded headers count; the server below this
+            app has to be told too, as `serve` does.
+    """
+    asks = has_accounts(studio)
+    serve_studio(studio, has_accounts=asks)
     with studio.store.write() as connection:
         # Pairs of a workspace that an older program built have no tasks yet.
         fill(connection, studio.workspace, now=datetime.now(UTC))
-    return st.App(_SCRIPT, routes=desk_routes(studio), middleware=[Middleware(LocalGuard)])
+    if not asks:
+        return st.App(_SCRIPT, routes=desk_routes(studio), middleware=[Middleware(LocalGuard)])
+    names = LOOPBACK_HOSTS | {host.lower() for host in hosts}
+    return st.App(
+        _SCRIPT,
+        routes=[*account_routes(studio), *desk_routes(studio)],
+        middleware=[
+            Middleware(HostGuard, hosts=names, behind_proxy=trusted_proxy is not None),
+            Middleware(SessionGate, store=studio.store),
+        ],
+    )
 
 
-def serve(studio: Studio, *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+def serve(
+    studio: Studio,
+    *,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    allowed_hosts: Iterable[str] = (),
+    trusted_proxy: str | None = None,
+) -> None:
     """Serve the desk until it is stopped; `on_ready` gets its address once it answers.
 
     Raises:
-        InputError: when the host is not a loopback one.
+        InputError: when there are no accounts and the host is not a loopback one.
         StateError: when the port is taken.
     """
-    require_loopback(host)
+    if not has_accounts(studio):
+        require_loopback(host)
     require_free_port(host, port)
-    app = build_app(studio)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    # The server rewrites client and scheme from what this proxy forwards, and from nobody else.
+    os.environ["FORWARDED_ALLOW_IPS"] = trusted_proxy or ""
+    reached = _EVERY_ADDRESS.get(host, host)
+    app = build_app(studio, hosts=[*allowed_hosts, reached], trusted_proxy=trusted_proxy)
+    url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
     threading.Thread(target=_announce, args=(url, on_ready), daemon=True).start()
     app.run(config=_CONFIG | {"server.address": host, "server.port": port})
 

@@ -2,16 +2,21 @@
 
 import streamlit as st
 
-from app.bootstrap import served_studio
+from app.accounts.current import require_person
+from app.bootstrap import served_studio, serves_accounts
+from app.roles import may_open
 
 studio = served_studio()
 st.set_page_config(
     page_title=f"{studio.workspace.settings.name} · CreativePair", page_icon="◧", layout="wide"
 )
+person = require_person()
+pages = [
+    st.Page("pages/review.py", title="Review", default=True),
+    st.Page("pages/guidelines.py", title="Guidelines"),
+]
+if serves_accounts():
+    pages.append(st.Page("pages/account.py", title="Account"))
 st.navigation(
-    [
-        st.Page("pages/review.py", title="Review", default=True),
-        st.Page("pages/guidelines.py", title="Guidelines"),
-    ],
-    position="top",
+    [page for page in pages if may_open(person.role, page.url_path)], position="top"
 ).run()

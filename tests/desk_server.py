@@ -24,9 +24,13 @@ def free_port() -> int:
 
 @dataclass
 class DeskServer:
-    """`creativepair review` on one workspace; `start` returns once it answers."""
+    """`creativepair review` on one workspace; `start` returns once it answers.
+
+    `options` go to the command; what it logs lies in `log`.
+    """
 
     root: Path
+    options: tuple[str, ...] = ()
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
 
@@ -35,15 +39,19 @@ class DeskServer:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def log(self) -> Path:
+        return self.root / "desk.log"
+
+    @property
     def studio(self) -> Studio:
         return open_studio(self.root)
 
     def start(self) -> None:
         command = [sys.executable, "-m", "app.cli", "review", "--workspace", str(self.root)]
         self.process = subprocess.Popen(
-            [*command, "--port", str(self.port), "--json"],
+            [*command, "--port", str(self.port), "--json", *self.options],
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self.log.open("w"),
             text=True,
             start_new_session=True,
         )

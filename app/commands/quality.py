@@ -11,6 +11,7 @@ from annotators.state import fold, to_judgements
 from app.bootstrap import Studio
 from creativepair.records import JudgementEvent
 from creativepair.store import judgements, pairs
+from creativepair.store.gold import list_gold
 from creativepair.wording import Identity
 
 
@@ -19,10 +20,12 @@ def measure_workspace(studio: Studio) -> QualityReport:
     with studio.store.read() as connection:
         events = judgements.list_events(connection)
         sittings = _list_sittings(connection, events)
+        answers = {one.pair_id: one.answer for one in list_gold(connection)}
         items = {pair.pair_id: pair.item_id for pair in pairs.list_judged_pairs(connection)}
     return measure_quality(
         to_judgements(events),
         studio.workspace.protocol.version,
+        gold=answers,
         sittings=sittings,
         items=items,
         seed=studio.workspace.settings.seed,

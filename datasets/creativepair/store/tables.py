@@ -308,3 +308,47 @@ autosaves = Table(
     Column("action", String(8), nullable=False),
     Column("saved_at", UtcDateTime, nullable=False),
 )
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", String(100), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("role", String(12), nullable=False),
+    Column("password_hash", Text),
+    Column("disabled_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Tokens are stored as their SHA-256: who reads the store cannot sign in with what stands there.
+password_links = Table(
+    "password_links",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("user_id", String(100), ForeignKey("users.user_id"), nullable=False),
+    Column("purpose", String(8), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    Index("ix_password_links_user_id", "user_id"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("user_id", String(100), ForeignKey("users.user_id"), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("revoked_at", UtcDateTime),
+    Index("ix_sessions_user_id", "user_id"),
+)
+
+# One row per who or where, by a hash: people type passwords where a name belongs.
+sign_in_attempts = Table(
+    "sign_in_attempts",
+    metadata,
+    Column("key_sha256", String(64), primary_key=True),
+    Column("num", Integer, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)

@@ -43,6 +43,12 @@ COMMANDS = [
     "release list",
     "release show",
     "release verify",
+    "users add",
+    "users list",
+    "users role",
+    "users disable",
+    "users invite",
+    "users reset",
     "doctor",
 ]
 

@@ -1,0 +1,1 @@
+"""Accounts of the desk: passwords, sessions, links that set a password, their pages, their gate."""
