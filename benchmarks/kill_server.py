@@ -48,9 +48,13 @@ import sys
 from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from app.bootstrap import open_studio
+from app.guard import LocalGuard
 from app.routes import desk_routes
-app = Starlette(routes=desk_routes(open_studio(Path(sys.argv[1]))))
+app = Starlette(
+    routes=desk_routes(open_studio(Path(sys.argv[1]))), middleware=[Middleware(LocalGuard)]
+)
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
 """
 
