@@ -222,8 +222,7 @@ def undo(
             "this pair is not asked for any more, so its answer stays",
             hint="Ask whoever runs the workspace; its evidence or item has changed.",
         )
-    last = judgements.last_final(connection, annotator_id)
-    if last is None or last.decision_id != final_decision:
+    if judgements.last_final_id(connection, annotator_id) != final_decision:
         raise StateError("a later pair was finished since", hint="Undo that one first.")
     change = {
         "decision_id": key,

@@ -143,16 +143,14 @@ def show_step(
 ) -> StepView:
     """Return the step to show, leasing a pair when none is in hand (so: a write transaction)."""
     lease = current_lease(connection, workspace, annotator_id, role, now=now)
-    last = judgements.last_final(connection, annotator_id)
-    counts = meter.read(
-        connection, workspace, annotator_id, role, last.decision_id if last else None, now=now
-    )
+    last = judgements.last_final_id(connection, annotator_id)
+    counts = meter.read(connection, workspace, annotator_id, role, last, now=now)
     progress = {
         "num_done": counts.num_done,
         "num_open": counts.num_open,
         "per_hour": counts.per_hour,
         "alive_s": workspace.settings.review.lease_time.total_seconds() / _SIGNS_PER_LEASE,
-        "undo": last.decision_id if last else None,
+        "undo": last,
         "synthetic": workspace.settings.synthetic,
     }
     if lease is None:

@@ -202,7 +202,7 @@ def _new_lease(
 
 def _with_newest_reveal(connection: Connection, workspace: Workspace, lease: Lease) -> Lease:
     """Bring a lease up to date with evidence and drafts while nothing was decided."""
-    if judgements.events_of(connection, lease):
+    if judgements.has_events(connection, lease):
         return lease
     newest = lease.model_copy(update=_newest_reveal(connection, workspace, lease.pair_id))
     if newest != lease:

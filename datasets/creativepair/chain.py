@@ -7,7 +7,6 @@ again, so no chain comes out that the text does not state.
 """
 
 import re
-import unicodedata
 from typing import Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -23,6 +22,8 @@ ORDERS: tuple[Order, Order] = ("AB", "BA")
 _FORM = re.compile(r"<think>\n(.*)\n</think>\n<answer>([12])</answer>", re.DOTALL)
 _LINE = re.compile(r"(\d+)\. ([a-z_]+): (yes|no|tie|1|2)(?: \| (.+))?")
 _REFERENCE = re.compile(r"\{([AB])\}")
+# Controls, halves of surrogate pairs, separators of lines and paragraphs (Cc, Cs, Zl, Zp).
+_NO_PLAIN_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _POSITION = re.compile(r"\bimage ([12])\b(?![.,]\d)")
 
 
@@ -38,7 +39,7 @@ class Finding(BaseModel):
     @field_validator("rationale")
     @classmethod
     def _rationale_is_one_clean_line(cls, text: str) -> str:
-        if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
+        if _NO_PLAIN_TEXT.search(text):
             raise ValueError("a rationale is one line of plain text")
         if text != text.strip():
             raise ValueError("a rationale neither begins nor ends with a space")

@@ -593,11 +593,10 @@ def test_an_undo_reopens_a_final_until_the_next_one(built: Store) -> None:
 
     def state() -> tuple[int, int, str | None]:
         with built.read() as connection:
-            last = judgements.last_final(connection, "ann")
             return (
                 judgements.count_finals(connection),
                 judgements.count_finished(connection, "ann"),
-                last.decision_id if last else None,
+                judgements.last_final_id(connection, "ann"),
             )
 
     assert state() == (0, 0, None)
@@ -616,7 +615,7 @@ def test_an_imported_final_counts_but_cannot_be_undone_at_the_desk(built: Store)
     with built.read() as connection:
         assert judgements.count_finals(connection) == 1
         assert judgements.count_finished(connection, "ann") == 0
-        assert judgements.last_final(connection, "ann") is None
+        assert judgements.last_final_id(connection, "ann") is None
 
 
 def test_edits_are_saved_as_typed_and_the_last_one_stands(built: Store) -> None:

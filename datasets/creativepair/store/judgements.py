@@ -13,6 +13,7 @@ from sqlalchemy import (
     BindParameter,
     Connection,
     Row,
+    and_,
     bindparam,
     delete,
     func,
@@ -210,21 +211,25 @@ _FIND_EVENT = select(judgement_events).where(
 )
 
 
+def has_events(connection: Connection, lease: Lease) -> bool:
+    """Whether anything was decided under a lease, or imported for its judgement."""
+    key = {name: getattr(lease, name) for name in ("annotator_id", "pair_id", "pass_")}
+    return connection.execute(_HAS_EVENTS, key).scalar() is not None
+
+
 def events_of(connection: Connection, lease: Lease) -> list[JudgementEvent]:
     """List the events of a lease's judgement in the order they were stored, imported ones too."""
     key = {name: getattr(lease, name) for name in ("annotator_id", "pair_id", "pass_")}
     return [_event(row) for row in connection.execute(_EVENTS_OF, key)]
 
 
-_EVENTS_OF = (
-    select(judgement_events)
-    .where(
-        judgement_events.c.annotator_id == _WHOSE,
-        judgement_events.c.pair_id == bindparam("pair_id"),
-        judgement_events.c.pass_ == bindparam("pass_"),
-    )
-    .order_by(judgement_events.c.event_id)
+_OF_LEASE = and_(
+    judgement_events.c.annotator_id == _WHOSE,
+    judgement_events.c.pair_id == bindparam("pair_id"),
+    judgement_events.c.pass_ == bindparam("pass_"),
 )
+_EVENTS_OF = select(judgement_events).where(_OF_LEASE).order_by(judgement_events.c.event_id)
+_HAS_EVENTS = select(judgement_events.c.event_id).where(_OF_LEASE).limit(1)
 
 
 def list_events(
@@ -243,17 +248,16 @@ def list_events(
     return [_event(row) for row in connection.execute(query)]
 
 
-def last_final(connection: Connection, annotator_id: str) -> JudgementEvent | None:
-    """Return the final that an undo would reopen: the newest live one made at the desk.
+def last_final_id(connection: Connection, annotator_id: str) -> str | None:
+    """Return the decision that an undo would reopen: the newest live final made at the desk.
 
     Finals on pairs that are no candidates any more stay: reopened, nobody could finish them.
     """
-    row = connection.execute(_LAST_FINAL, {"annotator_id": annotator_id}).one_or_none()
-    return _event(row) if row else None
+    return connection.execute(_LAST_FINAL, {"annotator_id": annotator_id}).scalar()
 
 
 _LAST_FINAL = (
-    select(judgement_events)
+    select(judgement_events.c.decision_id)
     .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
     .where(
         is_asked(),

@@ -182,7 +182,8 @@ def take_step(connection: Connection, desk: "Desk", step: Step_, now: datetime) 
     lease = current_lease(
         connection, desk.workspace, annotator, "annotator", now=now - timedelta(seconds=30)
     )
-    last = judgements.last_final(connection, annotator)
+    last_id = judgements.last_final_id(connection, annotator)
+    last = judgements.find_event(connection, last_id) if last_id else None
     timing = Timing(now, 2.0, 2.0)
     if what == "undo" and last:
         decisions.undo(
