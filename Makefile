@@ -25,7 +25,7 @@ layers: .venv/dev
 	$(BIN)/lint-imports
 
 suite: .venv/dev
-	sh tests/install_browser.sh
+	sh tests/install_system.sh
 	$(BIN)/pytest -m "not slow" --cov --cov-report=term
 
 slow: .venv/dev

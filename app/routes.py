@@ -29,6 +29,7 @@ from creativepair.store.judgements import Autosave
 _STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]  # PostgreSQL holds no NUL
 
 
 class _Body(BaseModel):
@@ -40,7 +41,7 @@ class EditBody(_Body):
 
     question: Key
     verdict: Literal["left", "right", "tie", "yes", "no"] | None
-    typed: str = Field(max_length=decisions.LONGEST_RATIONALE)
+    typed: Words = Field(max_length=decisions.LONGEST_RATIONALE)
     action: Literal["keep", "edit", "reject"]
 
     def to_autosave(self) -> Autosave:
@@ -63,7 +64,7 @@ class BlindBody(_DecisionBody):
     """A blind verdict."""
 
     verdict: Literal["left", "right", "cannot_tell", "broken"]
-    reason: str | None = Field(default=None, max_length=1_000)
+    reason: Words | None = Field(default=None, max_length=1_000)
 
 
 class FinalBody(_DecisionBody):

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError
 
-from creativepair.errors import StateError
+from creativepair.errors import CreativePairError, InputError, StateError
 
 HEAD = "0004"
 """The newest migration; a test holds it against the files."""
 
 _BUSY_TIMEOUT_MS = 10_000
+_ONE_STATE = "REPEATABLE READ"
 # The 2 MB that SQLite takes by itself do not hold the index of a million pairs: saving a build then
 # reads pages back again and again.
 _CACHE_KIB = 32_768
@@ -32,7 +33,13 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view; nothing is written."""
-        with _named_errors(), self.engine.connect() as connection, connection.begin():
+        # SQLite's transactions see one state anyway, and know no other level.
+        seen = {} if self.engine.dialect.name == "sqlite" else {"isolation_level": _ONE_STATE}
+        with (
+            _named_errors(),
+            self.engine.connect().execution_options(**seen) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager
@@ -79,8 +86,12 @@ def open_store(url: str) -> Store:
 
 
 def _engine(url: str) -> Engine:
+    # By itself SQLAlchemy takes the older driver for these, which this project does not install.
+    scheme, separator, rest = url.partition("://")
+    if scheme in ("postgres", "postgresql"):
+        url = f"postgresql+psycopg{separator}{rest}"
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
     except (ArgumentError, ModuleNotFoundError) as error:
         # Not the address itself: it may hold a password.
         raise StateError(
@@ -136,28 +147,52 @@ def _named_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        problem = str(error.orig)
-        if "readonly" in problem or "read-only" in problem:
-            raise StateError(
-                f"the store cannot be written: {problem}",
-                hint="Check the permissions of the workspace; nothing was changed.",
-            ) from error
-        if "full" in problem:
-            raise StateError(
-                f"the disk of the store is full: {problem}", hint="Free space; nothing was changed."
-            ) from error
-        if "locked" in problem:
-            raise StateError(
-                f"another process holds the store: {problem}",
-                hint="Wait for it and repeat; nothing was changed.",
-            ) from error
-        if "not a database" in problem or "malformed" in problem:
-            raise StateError(
-                f"the store is damaged: {problem}",
-                hint="Put studio.db back from a backup of the workspace.",
-            ) from error
-        if "unable to open" in problem or "could not connect" in problem:
-            raise StateError(
-                f"the store cannot be opened: {problem}", hint="Check the workspace's path."
-            ) from error
-        raise
+        named = _name_error(error)
+        if named is None:
+            raise
+        raise named from error
+
+
+def _name_error(error: DBAPIError) -> CreativePairError | None:
+    """Say what went wrong for a user; None where it is a fault of this program."""
+    problem = str(error.orig).partition("\n")[0]
+    state = getattr(error.orig, "sqlstate", None) or ""
+    unchanged = "nothing was changed."
+    if "readonly" in problem or "read-only" in problem or state == "25006":
+        return StateError(
+            f"the store cannot be written: {problem}",
+            hint=f"Check the permissions of the workspace; {unchanged}",
+        )
+    if "full" in problem or state == "53100":
+        return StateError(
+            f"the disk of the store is full: {problem}", hint=f"Free space; {unchanged}"
+        )
+    if "locked" in problem:
+        return StateError(
+            f"another process holds the store: {problem}",
+            hint=f"Wait for it and repeat; {unchanged}",
+        )
+    if "not a database" in problem or "malformed" in problem:
+        return StateError(
+            f"the store is damaged: {problem}",
+            hint="Put studio.db back from a backup of the workspace.",
+        )
+    if "unable to open" in problem:
+        return StateError(
+            f"the store cannot be opened: {problem}", hint="Check the workspace's path."
+        )
+    if state in ("40001", "40P01"):
+        return StateError(
+            f"two changes of the store met: {problem}", hint=f"Repeat it; {unchanged}"
+        )
+    # psycopg has no SQLSTATE where there was no server to give one.
+    if isinstance(error, OperationalError) and (not state or state[:2] in ("08", "28", "53", "57")):
+        return StateError(
+            f"the store's server cannot be reached: {problem}",
+            hint="Check that it runs and that CREATIVEPAIR_DATABASE_URL is right.",
+        )
+    if isinstance(error, DataError):
+        return InputError(
+            f"the store cannot hold this: {problem}", hint="Take out odd characters and repeat."
+        )
+    return None

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from creativepair.columns import list_batches
 from creativepair.errors import NotFoundError
 from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus
+from creativepair.store.locks import take_turn
 from creativepair.store.tables import (
     drafts,
     evidence,
@@ -64,6 +65,7 @@ def save_build(
     Returns:
         How many pairs are stale now.
     """
+    take_turn(connection, "build")
     version = next_evidence_version(connection)
     connection.execute(
         insert(evidence_builds).values(
