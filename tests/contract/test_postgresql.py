@@ -31,7 +31,7 @@ def store(address: str) -> Iterator[Store]:
 
 
 def put_item(connection: Connection, **content: str) -> None:
-    catalogue.put_items(connection, [Item(item_id="i1", **content)], now=NOW)  # type: ignore[arg-type]
+    catalogue.put_items(connection, [Item(item_id="i1", **content)], now=NOW)
 
 
 def run(connection: Connection, *statements: str) -> None:

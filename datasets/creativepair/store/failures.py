@@ -78,9 +78,7 @@ def _name_postgresql(error: DBAPIError, problem: str) -> CreativePairError | Non
 
 
 def _full(problem: str) -> StateError:
-    return StateError(
-        f"the disk of the store is full: {problem}", hint=f"Free space; {_UNCHANGED}"
-    )
+    return StateError(f"the disk of the store is full: {problem}", hint=f"Free space; {_UNCHANGED}")
 
 
 def _held(problem: str) -> StateError:
