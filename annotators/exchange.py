@@ -24,6 +24,7 @@ from creativepair.records import (
     Record,
     Source,
     Step,
+    Words,
 )
 from creativepair.store import judgements, pairs
 from creativepair.wording import Identity
@@ -46,7 +47,7 @@ class JudgementRow(Record):
     left_is: Identity
     blind: HumanVerdict
     final: HumanVerdict
-    reason: str | None = None
+    reason: Words | None = None
     shown_at: AwareDatetime
     decided_at: AwareDatetime
     source: Source = Source.IMPORT

@@ -26,14 +26,13 @@ from app.bootstrap import Studio
 from app.people import identify
 from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
 from creativepair.images import DERIVATIVE_MEDIA_TYPE
-from creativepair.records import HumanVerdict
+from creativepair.records import HumanVerdict, Words
 from creativepair.store.judgements import Autosave
 
 _STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
 _log = logging.getLogger(__name__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]  # PostgreSQL holds no NUL
 
 
 class _Body(BaseModel):

@@ -25,6 +25,8 @@ Id = Annotated[
         strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"
     ),
 ]
+Words = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""Free text; without NUL, which PostgreSQL cannot hold."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0, le=1)]
 HumanVerdict = Literal["A", "B", "cannot_tell", "broken"]
@@ -102,9 +104,9 @@ class Item(Record):
     """The advertised product; `revision` rises with every change of what people see of it."""
 
     item_id: Id
-    title: str = ""
-    category: str | None = None
-    queries: tuple[str, ...] = ()
+    title: Words = ""
+    category: Words | None = None
+    queries: tuple[Words, ...] = ()
     revision: int = Field(default=1, ge=1)
 
 
@@ -134,7 +136,7 @@ class Creative(Record):
     colorhash: str
     recipe: str
     aa_of: Id | None = None
-    text: str | None = None
+    text: Words | None = None
     synthetic: bool = False
 
 
@@ -390,7 +392,7 @@ class JudgementEvent(Record):
     arm: Arm
     left_is: Identity
     verdict: HumanVerdict | None
-    reason: str | None = None
+    reason: Words | None = None
     chain: Chain | None = None
     chain_status: ChainStatus | None = None
     reviewed: tuple[ReviewedFinding, ...] = ()

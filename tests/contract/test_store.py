@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from creativepair.chain import Chain, Finding
-from creativepair.errors import InputError, StateError
+from creativepair.errors import StateError
 from creativepair.records import (
     Arm,
     ChainStatus,
@@ -38,7 +38,6 @@ from creativepair.store.database import HEAD
 from creativepair.store.judgements import Autosave
 from creativepair.store.pairs import Newest
 from creativepair.store.tables import metadata
-from tests.postgres_server import PostgresServer
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 CHAIN = Chain(protocol="1", findings=(Finding(question="click", verdict="A", rationale="{A} 🧴"),))
@@ -827,44 +826,3 @@ def test_a_store_in_a_folder_that_is_not_there_cannot_be_opened(tmp_path: Path) 
 
 def test_pair_ids_fit_their_column() -> None:
     assert len(pair_id_of("i1", "c1", "c2")) == metadata.tables["pairs"].c.pair_id.type.length  # type: ignore[attr-defined]
-
-
-# --- PostgreSQL alone ---------------------------------------------------------------------------
-
-
-def test_a_server_that_is_gone_is_said_to_be_without_its_address(
-    postgres: PostgresServer,
-) -> None:
-    store = create_store(postgres.make_database())
-    with pytest.raises(StateError, match="server cannot be reached") as caught, store.read() as c:
-        c.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-    assert "CREATIVEPAIR_DATABASE_URL" in caught.value.hint
-    with store.read() as connection:  # the next transaction gets a connection that works
-        assert catalogue.list_items(connection) == []
-    store.close()
-    secret = f"postgresql://tests:hunter2@127.0.0.1:{postgres.port}/nowhere"
-    with pytest.raises(StateError, match="server cannot be reached") as caught:
-        open_store(secret)
-    assert "hunter2" not in caught.value.message + caught.value.hint
-
-
-def test_a_server_that_refuses_writes_is_named(postgres: PostgresServer) -> None:
-    store = create_store(postgres.make_database())
-
-    def write_where_nothing_may_be_written() -> None:
-        with store.write() as connection:
-            connection.execute(text("SET TRANSACTION READ ONLY"))
-            catalogue.put_items(connection, [Item(item_id="i1")], now=NOW)
-
-    with pytest.raises(StateError, match="cannot be written: cannot execute INSERT"):
-        write_where_nothing_may_be_written()
-    store.close()
-
-
-def test_what_postgresql_cannot_hold_is_an_error_about_the_input(
-    postgres: PostgresServer,
-) -> None:
-    store = create_store(postgres.make_database())
-    with pytest.raises(InputError, match="cannot hold this"), store.write() as connection:
-        catalogue.put_items(connection, [Item(item_id="i1", title="a\x00b")], now=NOW)
-    store.close()

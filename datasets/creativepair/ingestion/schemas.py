@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from creativepair.errors import InputError
-from creativepair.records import Id
+from creativepair.records import Id, Words
 
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 _WHOLE = re.compile(r"[+-]?\d+(\.0{1,2})?")
@@ -65,7 +65,7 @@ def _flag(value: object) -> object:
 
 Count = Annotated[int, BeforeValidator(_count), Field(ge=0, le=10**15)]
 TextId = Annotated[Id, BeforeValidator(_text)]
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[Words, BeforeValidator(_text)]
 
 
 class Row(BaseModel):
@@ -80,7 +80,7 @@ class ItemRow(Row):
     item_id: TextId
     title: Text = Field(default="", max_length=2_000)
     category: Text | None = Field(default=None, max_length=200)
-    queries: tuple[str, ...] = ()
+    queries: tuple[Words, ...] = ()
 
     @field_validator("queries", mode="before")
     @classmethod

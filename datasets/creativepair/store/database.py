@@ -2,6 +2,9 @@
 
 SQLite runs in WAL with `synchronous=FULL`: a commit is on the disk before it returns. Writers take
 the lock at once (`BEGIN IMMEDIATE`): a deferred transaction that turns into a writer loses races.
+
+PostgreSQL reads one state (`REPEATABLE READ`); its writers run beside each other, and those that
+decide by what they read take turns (`locks`).
 """
 
 from collections.abc import Iterator
@@ -9,10 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from creativepair.errors import CreativePairError, InputError, StateError
+from creativepair.errors import StateError
+from creativepair.store.failures import name_failure
+from creativepair.store.locks import take_turn
 
 HEAD = "0006"
 """The newest migration; a test holds it against the files."""
@@ -86,13 +91,18 @@ def open_store(url: str) -> Store:
 
 
 def _engine(url: str) -> Engine:
-    # By itself SQLAlchemy takes the older driver for these, which this project does not install.
-    scheme, separator, rest = url.partition("://")
-    if scheme in ("postgres", "postgresql"):
-        url = f"postgresql+psycopg{separator}{rest}"
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    except (ArgumentError, ModuleNotFoundError) as error:
+        address = make_url(url)
+        # By itself SQLAlchemy takes an older driver for these, which this project does not install.
+        if address.drivername in ("postgres", "postgresql"):
+            address = address.set(drivername="postgresql+psycopg")
+        if "@" in (address.host or ""):  # what stands before it is a part of the password
+            raise StateError(
+                "the store's address cannot be used: more than one @",
+                hint="Write an @ of the user or password as %40 in CREATIVEPAIR_DATABASE_URL.",
+            )
+        engine = create_engine(address, pool_pre_ping=address.get_backend_name() != "sqlite")
+    except (ArgumentError, ModuleNotFoundError, ValueError) as error:
         # Not the address itself: it may hold a password.
         raise StateError(
             f"the store's address cannot be used: {type(error).__name__}",
@@ -137,6 +147,7 @@ def _migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", "creativepair.store:migrations")
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        take_turn(connection, "migrations")  # who comes second finds nothing left to do
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -147,52 +158,7 @@ def _named_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        named = _name_error(error)
+        named = name_failure(error)
         if named is None:
             raise
         raise named from error
-
-
-def _name_error(error: DBAPIError) -> CreativePairError | None:
-    """Say what went wrong for a user; None where it is a fault of this program."""
-    problem = str(error.orig).partition("\n")[0]
-    state = getattr(error.orig, "sqlstate", None) or ""
-    unchanged = "nothing was changed."
-    if "readonly" in problem or "read-only" in problem or state == "25006":
-        return StateError(
-            f"the store cannot be written: {problem}",
-            hint=f"Check the permissions of the workspace; {unchanged}",
-        )
-    if "full" in problem or state == "53100":
-        return StateError(
-            f"the disk of the store is full: {problem}", hint=f"Free space; {unchanged}"
-        )
-    if "locked" in problem:
-        return StateError(
-            f"another process holds the store: {problem}",
-            hint=f"Wait for it and repeat; {unchanged}",
-        )
-    if "not a database" in problem or "malformed" in problem:
-        return StateError(
-            f"the store is damaged: {problem}",
-            hint="Put studio.db back from a backup of the workspace.",
-        )
-    if "unable to open" in problem:
-        return StateError(
-            f"the store cannot be opened: {problem}", hint="Check the workspace's path."
-        )
-    if state in ("40001", "40P01"):
-        return StateError(
-            f"two changes of the store met: {problem}", hint=f"Repeat it; {unchanged}"
-        )
-    # psycopg has no SQLSTATE where there was no server to give one.
-    if isinstance(error, OperationalError) and (not state or state[:2] in ("08", "28", "53", "57")):
-        return StateError(
-            f"the store's server cannot be reached: {problem}",
-            hint="Check that it runs and that CREATIVEPAIR_DATABASE_URL is right.",
-        )
-    if isinstance(error, DataError):
-        return InputError(
-            f"the store cannot hold this: {problem}", hint="Take out odd characters and repeat."
-        )
-    return None

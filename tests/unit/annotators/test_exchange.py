@@ -182,6 +182,7 @@ def test_an_unknown_pair_is_rejected_and_the_rows_around_it_are_kept(desk: "Desk
         ("arm", "sighted"),
         ("source", "me"),
         ("annotator_id", "a\x00b"),
+        ("reason", "too\x00alike"),
         ("pass", -1),
         ("pass", "one"),
         ("pass", 10**30),

@@ -103,6 +103,18 @@ def test_ids_lose_the_space_around_them_and_keep_every_script() -> None:
     assert TypeAdapter(Id).validate_python("  größe 产品 🧴 ") == "größe 产品 🧴"
 
 
+@pytest.mark.parametrize("field", ["title", "category", "queries"])
+def test_words_with_nul_are_refused_since_not_every_store_holds_them(field: str) -> None:
+    def item(words: str) -> Item:
+        return Item.model_validate(
+            {"item_id": "i", field: (words,) if field == "queries" else words}
+        )
+
+    assert item("two\nlines, größe 🧴\x01")
+    with pytest.raises(ValidationError, match=field):
+        item("a\x00b")
+
+
 # --- rows -------------------------------------------------------------------------------------
 
 
