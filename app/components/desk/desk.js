@@ -11,6 +11,7 @@ const FINISH = {
 }
 const OFFERS = { agree: ['approve'], no_draft: ['approve'], differ: ['keep_mine', 'take_draft'] }
 const VERDICT_KEYS = { 1: 'left', ArrowLeft: 'left', 2: 'right', ArrowRight: 'right', 3: 'cannot_tell' }
+const EMPTY_MS = 15000    // with nothing to do: what others give back, or a lead adds, comes by itself
 const SIGNS_OF_LIFE = ['keydown', 'pointermove', 'pointerdown', 'wheel', 'visibilitychange']
 const url = sha256 => `/creative/${sha256}`
 
@@ -118,6 +119,8 @@ function desk(root) {
     view = next
     lastAlive = performance.now()
     status('')
+    clearTimeout(resend)
+    if (view.step === 'empty') resend = setTimeout(load, EMPTY_MS)
     if (sameStep) return paint()
     editor?.stop()
     editor = null

@@ -26,7 +26,7 @@ from creativepair.records import OUTSIDE, Arm, JudgementEvent, Lease, PairStatus
 from creativepair.store.finals import is_live_final
 from creativepair.store.gold import is_asked
 from creativepair.store.tables import UtcDateTime, autosaves, judgement_events, leases, pairs
-from creativepair.store.tasks import settle
+from creativepair.store.tasks import lock_tasks, settle
 
 _undo = judgement_events.alias("undo")
 
@@ -170,8 +170,10 @@ def add_events(connection: Connection, events: Sequence[JudgementEvent]) -> None
         }
         for event in events
     ]
-    connection.execute(_ADD_EVENTS, rows)
     turns = [event for event in events if event.step in (Step.FINAL, Step.UNDO)]
+    keys = [(event.pair_id, event.pass_) for event in turns]
+    lock_tasks(connection, keys)
+    connection.execute(_ADD_EVENTS, rows)
     if not turns:
         return
     ends = [
@@ -184,7 +186,7 @@ def add_events(connection: Connection, events: Sequence[JudgementEvent]) -> None
         for event in turns
     ]
     connection.execute(_END_LEASES, ends)
-    settle(connection, [(event.pair_id, event.pass_) for event in turns])
+    settle(connection, keys)
 
 
 _ADD_EVENTS = insert(judgement_events)

@@ -188,6 +188,18 @@ def candidates_without_task(connection: Connection, protocol: str, *, limit: int
     return list(connection.execute(query).scalars())
 
 
+def lock_tasks(connection: Connection, keys: Iterable[tuple[str, int]]) -> None:
+    """Let one transaction at a time finish or reopen what belongs to some tasks (pair id, pass).
+
+    Two finals at once would each count without the other, and both leave the task open. To be
+    called before they are written: a statement sees what was committed before it began. SQLite has
+    one writer anyway.
+    """
+    if connection.dialect.name != "sqlite":
+        for pair_id, pass_ in sorted(set(keys)):
+            connection.execute(_LOCK_TASK, {"pair": pair_id, "of_pass": pass_})
+
+
 def settle(connection: Connection, keys: Iterable[tuple[str, int]] | None = None) -> None:
     """Write `is_open` of some tasks (pair id, pass), or of all.
 
