@@ -1,10 +1,11 @@
-"""python benchmarks/pairing.py [--creatives 1000000] [--seed 0]
+"""python benchmarks/pairing.py [--creatives 1000000] [--seed 0] [--postgresql]
 
 Seconds of building pairs and evidence, beside two limits in the same run: making the ids of the
 same pairs and nothing else, and Mantel–Haenszel ratios in plain numpy on counts that are arrays
 already. Items have four creatives, each with exposures in one to three strata; one item in twenty
 shows an image twice. Reading from and saving into SQLite, in a folder that is deleted afterwards,
-are rows of their own. Memory is the largest that the process has had by then.
+are rows of their own; with `--postgresql`, so is saving into a throw-away server that waits for the
+disk as well. Memory is the largest that the process has had by then.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from sqlalchemy import insert
 from creativepair.pairing import PairBuild, PairSettings, build_pairs
 from creativepair.records import Creative, pair_id_of
 from creativepair.store import Store, catalogue, create_store, pairs, tables
+from tests.postgres_server import find_binaries, run_postgres
 
 PER_ITEM = 4
 _BATCH = 50_000
@@ -37,17 +39,33 @@ def main() -> None:
     )
     parser.add_argument("--creatives", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--postgresql", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         store = create_store(f"sqlite:///{Path(folder) / 'studio.db'}")
         num_items = arguments.creatives // PER_ITEM
         fill(store, num_items, arguments.seed)
-        measure(store)
+        if arguments.postgresql:
+            with run_postgres(require_binaries(), durable=True) as server:
+                other = create_store(server.make_database())
+                fill(other, num_items, arguments.seed)
+                measure(store, other)
+                other.close()
+        else:
+            measure(store, None)
         store.close()
 
 
-def measure(store: Store) -> None:
-    """Measure a build of everything in a store."""
+def require_binaries() -> Path:
+    """Return the folder of PostgreSQL's programs, or end with a sentence."""
+    found = find_binaries()
+    if found is None:
+        raise SystemExit("PostgreSQL is not installed: leave --postgresql out.")
+    return found
+
+
+def measure(store: Store, other: Store | None) -> None:
+    """Measure a build of everything in a store, and saving it into another one as well."""
     lines: list[tuple[str, float, float]] = []
 
     def timed(name: str, step: Callable[[], Result]) -> Result:
@@ -72,6 +90,9 @@ def measure(store: Store) -> None:
     )
     timed("save_build", lambda: save(store, build))
     timed("save_build again", lambda: save(store, build))
+    if other:
+        timed("save_build, PostgreSQL", lambda: save(other, build))
+        timed("save_build again, PostgreSQL", lambda: save(other, build))
     ids = next(took for name, took, _ in lines if name.startswith("limit: the ids"))
     print(f"{len(creatives):,} creatives, {len(exposures):,} exposures, {len(build.pairs):,} pairs")
     print("| step | seconds | of the ids alone | peak memory, GiB |\n|---|---:|---:|---:|")

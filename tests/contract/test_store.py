@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from creativepair.chain import Chain, Finding
@@ -752,6 +752,21 @@ def test_a_store_of_the_first_version_is_brought_up_to_date_with_its_rows(
         (file,) = catalogue.list_ingested_files(connection)
     again.close()
     assert (file["name"], file["reading"], file["ingested_at"]) == ("log.csv", None, NOW)
+
+
+def test_drafts_and_evidence_of_an_older_version_come_along(built: Store, url: str) -> None:
+    settings = config()
+    with built.write() as connection:
+        pairs.add_drafts(connection, [draft("d1", 1)], now=NOW)
+        settings.attributes["connection"] = connection
+        command.downgrade(settings, "0001")
+    again = open_store(url)
+    with again.read() as connection:
+        found = connection.execute(select(metadata.tables["drafts"].c.protocol)).scalars().all()
+        assert found == [CHAIN.protocol]
+        assert pairs.get_draft(connection, "d1") == draft("d1", 1)
+        assert pairs.get_evidence(connection, pair(1).pair_id, 1) == evidence(1, 1)
+    again.close()
 
 
 def test_opening_again_keeps_the_rows(store: Store, url: str) -> None:
