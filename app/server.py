@@ -71,8 +71,8 @@ def build_app(
         trusted_proxy: address of the proxy whose forwarded headers count; the server below this
             app has to be told too, as `serve` does.
     """
-    # Else Streamlit takes app/pages for pages of its own until `streamlit_app` has run once, and runs
-    # one by its address without asking who comes.
+    # Else Streamlit takes app/pages for pages of its own until `streamlit_app` has run once, and
+    # runs one by its address without asking who comes.
     PagesManager.uses_pages_directory = False
     asks = has_accounts(studio)
     serve_studio(studio, has_accounts=asks)
