@@ -50,9 +50,7 @@ def settled(desk: DeskServer) -> list[Adjudication]:
 
 
 def wait_for_case(page: Page, after: str = "") -> str:
-    page.wait_for_function(
-        "after => (document.querySelector('.case')?.dataset.shown ?? after) !== after", arg=after
-    )
+    page.wait_for_selector(f".case[data-shown]:not([data-shown='']):not([data-shown='{after}'])")
     page.wait_for_timeout(450)
     return page.locator(".case").get_attribute("data-shown") or ""
 

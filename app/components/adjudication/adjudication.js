@@ -83,6 +83,7 @@ function adjudication(root) {
     view = next
     shownAt = null
     broken = false
+    $('.desk').dataset.shown = ''
     $('.desk').dataset.step = next.pair ? 'case' : 'empty'
     $('.title').textContent = next.pair ? next.title : 'Nothing to settle'
     $('.meta').textContent = next.category ?? ''
