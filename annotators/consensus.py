@@ -2,22 +2,44 @@
 
 A person is one voter: of several passes on a pair, the last finished one speaks. Judgements under
 another protocol answered another question, and gold and flipped repeats check people: all these
-are no votes.
+are no votes. What a reviewer has settled stands in place of the majority.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from creativepair.records import OUTSIDE, Consensus, HumanVerdict, Judgement
 from creativepair.wording import Identity
 
 
-def majority(judgements: Iterable[Judgement], protocol: str) -> dict[str, Consensus]:
-    """Aggregate finals by pair; "cannot tell" and "broken" are no votes, a tie is no answer."""
+def majority(
+    judgements: Iterable[Judgement],
+    protocol: str,
+    adjudications: Mapping[str, HumanVerdict] | None = None,
+) -> dict[str, Consensus]:
+    """Aggregate finals by pair; "cannot tell" and "broken" are no votes, a tie is no answer.
+
+    Args:
+        judgements: of any protocol; those under `protocol` count.
+        protocol: version whose judgements count.
+        adjudications: by pair, the verdicts that settle the answer.
+    """
     votes: dict[str, Counter[str]] = {}
     for judgement, final in _last_finals(judgements, protocol):
         votes.setdefault(judgement.pair_id, Counter())[final] += 1
-    return {pair_id: _consensus(pair_id, counts) for pair_id, counts in votes.items()}
+    settled = adjudications or {}
+    return {
+        pair_id: settle(_consensus(pair_id, counts), settled.get(pair_id))
+        for pair_id, counts in votes.items()
+    }
+
+
+def settle(consensus: Consensus, adjudication: HumanVerdict | None) -> Consensus:
+    """Put an adjudicated answer in place of the majority's; the counts stay."""
+    if adjudication is None:
+        return consensus
+    answer: Identity | None = adjudication if adjudication in ("A", "B") else None
+    return consensus.model_copy(update={"answer": answer, "adjudicated": adjudication})
 
 
 def blind_majority(judgements: Iterable[Judgement], protocol: str) -> dict[str, Identity]:

@@ -160,7 +160,7 @@ def _local_problem(scope: Scope) -> str | None:
 def _write_problem(scope: Scope, headers: Headers) -> str | None:
     if scope["type"] != "http" or scope["method"] != "POST":
         return None
-    if scope["path"].startswith("/desk/") and DESK_HEADER not in headers:
+    if scope["path"].startswith(("/desk/", "/adjudication/")) and DESK_HEADER not in headers:
         return "a write needs the desk's own header"
     length = headers.get("content-length", "")
     if not length.isdecimal() or int(length) > MAX_BODY_BYTES:

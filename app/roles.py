@@ -33,6 +33,7 @@ PAGES: Mapping[str, frozenset[Role]] = {
 
 ROUTES: Mapping[str, frozenset[Role]] = {
     "desk": _EVERYBODY,
+    "adjudication": _REVIEWERS,
     "creative": _EVERYBODY,
     "sign-out": _EVERYBODY,
     # Streamlit's own: its shell, its files and the socket on which `streamlit_app` asks again.

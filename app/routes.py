@@ -23,10 +23,11 @@ from annotators.presentation import show_step
 from annotators.progress import ProgressMeter
 from annotators.queue import require_lease
 from app.bootstrap import Studio
+from app.commands.adjudicate import adjudicate, show_case
 from app.people import identify
 from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
 from creativepair.images import DERIVATIVE_MEDIA_TYPE
-from creativepair.records import HumanVerdict, Words
+from creativepair.records import LONGEST_NOTE, HumanVerdict, ReasonCode, Words
 from creativepair.store.judgements import Autosave
 
 _STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
@@ -96,6 +97,17 @@ class AutosaveBody(_Body):
     edits: tuple[EditBody, ...] = Field(max_length=100)
 
 
+class AdjudicationBody(_Body):
+    """A reviewer's settlement of the case that was shown."""
+
+    pair: Key
+    decision: Key
+    verdict: Literal["left", "right", "cannot_tell", "broken"]
+    reason: ReasonCode
+    note: Words = Field(default="", max_length=LONGEST_NOTE)
+    seen_ms: float = Field(ge=0, le=1e9)
+
+
 BodyModel = TypeVar("BodyModel", bound=_Body)
 
 
@@ -112,6 +124,8 @@ def desk_routes(studio: Studio) -> list[Route]:
         Route("/desk/skip", desk.skip, methods=["POST"]),
         Route("/desk/autosave", desk.autosave, methods=["POST"]),
         Route("/desk/alive", desk.alive, methods=["POST"]),
+        Route("/adjudication/case", desk.case),
+        Route("/adjudication/decide", desk.adjudicate, methods=["POST"]),
     ]
 
 
@@ -121,6 +135,7 @@ async def _health(_request: Request) -> Response:
 
 class _Desk:
     def __init__(self, studio: Studio) -> None:
+        self._studio = studio
         self._workspace = studio.workspace
         self._store = studio.store
         self._pictures = studio.workspace.derivatives
@@ -239,6 +254,37 @@ class _Desk:
             return JSONResponse({"stored": stored})
 
         return await self._run(request, AutosaveBody, save)
+
+    async def case(self, request: Request) -> Response:
+        """Answer with the pair that waits first for a reviewer."""
+        reviewer_id = identify(request).user_id
+        try:
+            return await run_in_threadpool(self._show_case, reviewer_id)
+        except CreativePairError as error:
+            return _refuse(request, error)
+
+    async def adjudicate(self, request: Request) -> Response:
+        """Store a settlement; answer with the next case."""
+        reviewer_id = identify(request).user_id
+
+        def settle(body: AdjudicationBody) -> Response:
+            adjudicate(
+                self._studio,
+                reviewer_id,
+                pair_id=body.pair,
+                decision=body.decision,
+                verdict=body.verdict,
+                reason_code=body.reason,
+                note=body.note,
+                seen_s=body.seen_ms / 1000,
+            )
+            return self._show_case(reviewer_id)
+
+        return await self._run(request, AdjudicationBody, settle)
+
+    def _show_case(self, reviewer_id: str) -> Response:
+        body = show_case(self._studio, reviewer_id).model_dump_json()
+        return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     async def _run(
         self,

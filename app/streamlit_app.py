@@ -14,6 +14,7 @@ person = require_person()
 pages = [
     st.Page("pages/review.py", title="Review", default=True),
     st.Page("pages/guidelines.py", title="Guidelines"),
+    st.Page("pages/adjudicate.py", title="Adjudicate"),
 ]
 if serves_accounts():
     pages.append(st.Page("pages/account.py", title="Account"))

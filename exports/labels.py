@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from annotators.consensus import blind_majority, majority
+from annotators.consensus import blind_majority, majority, settle
 from creativepair.protocol import Protocol
 from creativepair.records import Consensus, Evidence, HumanVerdict, Judgement
 from creativepair.wording import Identity
@@ -61,11 +61,11 @@ def decide_labels(
     consensus = next(iter(majority(judgements, protocol).values()), None)
     if consensus is None:
         return LeftOut.NOT_JUDGED
-    if _is_excluded(consensus, adjudication):
+    settled = settle(consensus, adjudication)
+    if _is_excluded(settled):
         return LeftOut.EXCLUDED_BY_PEOPLE
-    adjudicated = _vote(adjudication)
     ctr = evidence.winner if evidence else None
-    label = ctr or adjudicated or consensus.answer
+    label = ctr or settled.answer
     if label is None:
         return LeftOut.NO_LABEL
     return Labels(
@@ -74,7 +74,7 @@ def decide_labels(
         ctr=ctr,
         blind=next(iter(blind_majority(judgements, protocol).values()), None),
         final=consensus.answer,
-        adjudicated=adjudicated,
+        adjudicated=settled.answer if settled.adjudicated else None,
     )
 
 
@@ -90,11 +90,7 @@ def choose_chain(
     return max(standing, key=lambda j: (j.decided_at, j.annotator_id, j.pass_), default=None)
 
 
-def _is_excluded(consensus: Consensus, adjudication: HumanVerdict | None) -> bool:
-    if adjudication is not None:
-        return _vote(adjudication) is None
-    return consensus.num_cannot_tell + consensus.num_broken > consensus.num_votes
-
-
-def _vote(verdict: HumanVerdict | None) -> Identity | None:
-    return verdict if verdict in ("A", "B") else None
+def _is_excluded(settled: Consensus) -> bool:
+    if settled.adjudicated is not None:
+        return settled.answer is None
+    return settled.num_cannot_tell + settled.num_broken > settled.num_votes

@@ -21,12 +21,10 @@ from creativepair.records import (
     HumanVerdict,
     Item,
     Judgement,
-    JudgementEvent,
     Pair,
     PairStatus,
-    Step,
 )
-from creativepair.store import catalogue, pairs, releases
+from creativepair.store import adjudications, catalogue, pairs, releases
 from exports.labels import Labels, LeftOut, choose_chain, decide_labels
 from exports.manifest import Drafter, EvidenceBuild, IngestedFile, Lineage
 from exports.rows import Row
@@ -59,7 +57,8 @@ def read_selection(connection: Connection, protocol: Protocol) -> Selection:
     """
     events = releases.list_candidate_events(connection, protocol.version)
     judgements = _group(to_judgements(events))
-    chosen, left_out = _choose(connection, judgements, _adjudications(events), protocol)
+    settled = adjudications.list_verdicts(connection, protocol.version)
+    chosen, left_out = _choose(connection, judgements, settled, protocol)
     left_out += Counter(_counts_by_status(connection))
     if not chosen:
         raise _nothing_to_release(left_out)
@@ -80,13 +79,13 @@ def read_selection(connection: Connection, protocol: Protocol) -> Selection:
 def _choose(
     connection: Connection,
     judgements: dict[str, list[Judgement]],
-    adjudications: dict[str, HumanVerdict],
+    settled: dict[str, HumanVerdict],
     protocol: Protocol,
 ) -> tuple[list[tuple[Pair, Evidence | None, Labels]], Counter[str]]:
     chosen, left_out = [], Counter[str]()
     for pair, evidence in releases.iterate_candidates(connection):
         judged = judgements.get(pair.pair_id, [])
-        labels = decide_labels(evidence, judged, adjudications.get(pair.pair_id), protocol.version)
+        labels = decide_labels(evidence, judged, settled.get(pair.pair_id), protocol.version)
         if isinstance(labels, LeftOut):
             left_out[labels.value] += 1
         else:
@@ -130,10 +129,6 @@ def _group(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
     for judgement in judgements:
         by_pair[judgement.pair_id].append(judgement)
     return by_pair
-
-
-def _adjudications(events: Sequence[JudgementEvent]) -> dict[str, HumanVerdict]:
-    return {e.pair_id: e.verdict for e in events if e.step is Step.ADJUDICATE and e.verdict}
 
 
 def _counts_by_status(connection: Connection) -> dict[str, int]:

@@ -8,7 +8,7 @@ from annotators.state import to_judgements
 from app.bootstrap import Studio
 from app.commands.tables import write_table
 from creativepair.records import Consensus, Evidence, PairStatus
-from creativepair.store import catalogue, judgements, pairs
+from creativepair.store import adjudications, catalogue, judgements, pairs
 from creativepair.store.pairs import KnownPair
 
 COLUMNS = (
@@ -27,9 +27,12 @@ def list_pairs(studio: Studio, out: Path) -> int:
     Raises:
         InputError: when the file name says neither.
     """
+    protocol = studio.workspace.protocol.version
     with studio.store.read() as connection:
         decided = majority(
-            to_judgements(judgements.list_events(connection)), studio.workspace.protocol.version
+            to_judgements(judgements.list_events(connection)),
+            protocol,
+            adjudications.list_verdicts(connection, protocol),
         )
         rows = [_row(known, decided) for known in pairs.iterate_pairs(connection)]
     write_table(rows, COLUMNS, out)
@@ -49,12 +52,13 @@ def show_pair(studio: Studio, pair_id: str) -> dict[str, Any]:
         evidence = pairs.get_evidence(connection, pair_id, newest.evidence_version)
         draft = pairs.get_draft(connection, newest.draft_id) if newest.draft_id else None
         events = judgements.list_events(connection, pair_id=pair_id)
+        settled = adjudications.list_verdicts(connection, studio.workspace.protocol.version)
         creatives = {
             name: catalogue.get_creative(connection, pair.item_id, creative_id)
             for name, creative_id in (("a", pair.creative_a), ("b", pair.creative_b))
         }
     judged = to_judgements(events)
-    consensus = majority(judged, studio.workspace.protocol.version).get(pair_id)
+    consensus = majority(judged, studio.workspace.protocol.version, settled).get(pair_id)
     return {
         **pair.model_dump(mode="json"),
         "item": item.model_dump(mode="json"),

@@ -3,16 +3,19 @@
 from annotators.consensus import majority
 from annotators.state import to_judgements
 from app.bootstrap import Studio
-from creativepair.store import catalogue, judgements, pairs, tables
+from creativepair.store import adjudications, catalogue, judgements, pairs, tables
 from exports.listing import list_releases
 
 
 def count_workspace(studio: Studio) -> dict[str, int]:
     """Count what the workspace holds; `pairs` are candidates, `judgements` are finals."""
+    protocol = studio.workspace.protocol.version
     with studio.store.read() as connection:
         by_status = pairs.count_pairs(connection)
         decided = majority(
-            to_judgements(judgements.list_events(connection)), studio.workspace.protocol.version
+            to_judgements(judgements.list_events(connection)),
+            protocol,
+            adjudications.list_verdicts(connection, protocol),
         )
         counts = {
             "items": catalogue.count_rows(connection, tables.items),

@@ -50,6 +50,9 @@ class PairStatus(StrEnum):
 OUTSIDE = 0
 """The pass of gold and flipped repeats: they count towards no target and are no votes."""
 
+LONGEST_NOTE = 2_000
+"""Characters of a reviewer's note."""
+
 NOT_CONSIDERED = "not_considered"
 """Reason of a pair that a build did not look at."""
 
@@ -71,7 +74,6 @@ class Step(StrEnum):
     FINAL = "final"
     EDIT = "edit"
     UNDO = "undo"
-    ADJUDICATE = "adjudicate"
 
 
 class ChainStatus(StrEnum):
@@ -376,7 +378,7 @@ class JudgementEvent(Record):
         decision_id: idempotency key, fixed when the step was shown.
         revision: rises only through undo or edit.
         verdict: None for an undo.
-        reason: of "cannot tell", or of an adjudication.
+        reason: of "cannot tell".
         chain: the chain that stands after a final; None where none does.
         reviewed: what was kept, edited or rejected.
         active_s: seconds that the page was visible between showing and decision.
@@ -426,13 +428,37 @@ class Judgement(Record):
     source: Source
 
 
-class Adjudication(Record):
-    """A reviewer's settlement of a pair; it overwrites nothing."""
+class ReasonCode(StrEnum):
+    """Why a reviewer settled a pair as they did."""
 
+    CLEAR = "clear_in_images"
+    TITLE = "title_decides"
+    GUIDELINE = "guideline_decides"
+    DEFENSIBLE = "both_defensible"
+    MISLED = "draft_misled"
+    OTHER = "other"
+
+
+class Adjudication(Record):
+    """A reviewer's settlement of a pair; it overwrites nothing, the newest of a pair stands.
+
+    Attributes:
+        decision_id: idempotency key, fixed when the case was shown.
+        left_is: which creative stood on the left.
+        last_event_id: the newest judgement event of the pair when it was settled; a later one
+            opens the case again.
+    """
+
+    decision_id: str = Field(min_length=1, max_length=100)
     pair_id: str
     reviewer_id: Id
     verdict: HumanVerdict
-    reason_code: str
+    reason_code: ReasonCode
+    note: str = Field(default="", max_length=LONGEST_NOTE)
+    protocol: str
+    left_is: Identity
+    last_event_id: int
+    shown_at: AwareDatetime
     decided_at: AwareDatetime
 
 
@@ -440,7 +466,7 @@ class Consensus(Record):
     """The aggregated answer of a pair from final verdicts.
 
     Attributes:
-        answer: None while there is no majority.
+        answer: of the majority, or of the adjudication; None where neither names a creative.
         num_votes: finals that are votes; "cannot tell" and "broken" are none.
     """
 
@@ -449,3 +475,4 @@ class Consensus(Record):
     num_votes: int
     num_cannot_tell: int
     num_broken: int
+    adjudicated: HumanVerdict | None = None

@@ -309,6 +309,24 @@ autosaves = Table(
     Column("saved_at", UtcDateTime, nullable=False),
 )
 
+adjudications = Table(
+    "adjudications",
+    metadata,
+    Column("adjudication_id", Integer, primary_key=True, autoincrement=True),
+    Column("decision_id", String(100), nullable=False, unique=True),
+    Column("pair_id", String(16), ForeignKey("pairs.pair_id"), nullable=False),
+    Column("reviewer_id", String(200), nullable=False),
+    Column("verdict", String(12), nullable=False),
+    Column("reason_code", String(20), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("protocol", String(60), nullable=False),
+    Column("left_is", String(1), nullable=False),
+    Column("last_event_id", Integer, nullable=False),
+    Column("shown_at", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Index("ix_adjudications_pair_id", "pair_id"),
+)
+
 users = Table(
     "users",
     metadata,

@@ -93,3 +93,15 @@ def test_judgements_under_another_protocol_are_no_votes() -> None:
     old = [judge("B", by="bob", protocol="0"), judge("B", by="cid", protocol="0")]
     assert majority([*old, judge("A")], "1")["p"].num_votes == 1
     assert blind_majority(old, "1") == {}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "answer"), [("A", "A"), ("B", "B"), ("cannot_tell", None), ("broken", None)]
+)
+def test_an_adjudication_stands_in_place_of_the_majority_and_the_counts_stay(
+    verdict: HumanVerdict, answer: str | None
+) -> None:
+    votes = [judge("A", by="ann"), judge("A", by="bob"), judge("B", by="cas")]
+    found = majority(votes, "1", {"p": verdict, "q": "B"})
+    assert set(found) == {"p"}
+    assert (found["p"].answer, found["p"].adjudicated, found["p"].num_votes) == (answer, verdict, 3)

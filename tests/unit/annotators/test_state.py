@@ -96,11 +96,6 @@ def test_events_fold_into_the_state_that_stands(
     assert (state.revision, verdicts, state.next_step) == (revision, stands, next_step)
 
 
-def test_an_adjudication_is_no_part_of_an_annotators_state() -> None:
-    settled = event(Step.ADJUDICATE, "B")
-    assert fold([blind("A"), settled, final("A")]) == fold([blind("A"), final("A")])
-
-
 @pytest.mark.parametrize(
     ("arm", "verdict", "revealed"),
     [

@@ -28,6 +28,7 @@ WANTED = {
     "/settings": {Role.LEAD},
     "/desk/step": EVERYBODY,
     "/desk/blind": EVERYBODY,
+    "/adjudication/case": {Role.REVIEWER, Role.LEAD},
     "/creative/0": EVERYBODY,
     "/sign-out": EVERYBODY,
     "/_stcore/stream": EVERYBODY,

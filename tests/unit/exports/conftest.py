@@ -15,6 +15,7 @@ from creativepair.chain import Chain, Finding
 from creativepair.fingerprints import fingerprint
 from creativepair.images import decode, encode_derivative
 from creativepair.records import (
+    Adjudication,
     Arm,
     ChainStatus,
     Creative,
@@ -25,12 +26,13 @@ from creativepair.records import (
     JudgementEvent,
     Pair,
     PairStatus,
+    ReasonCode,
     Source,
     Step,
     order_identities,
     pair_id_of,
 )
-from creativepair.store import catalogue, judgements, pairs
+from creativepair.store import adjudications, catalogue, judgements, pairs
 from creativepair.store.database import Store, create_store
 from creativepair.wording import Identity
 from creativepair.workspace import Settings, Workspace, create_workspace, open_workspace
@@ -204,21 +206,20 @@ class Studio:
     def adjudicate(self, pair: Pair, verdict: HumanVerdict) -> None:
         """Store a reviewer's settlement."""
         self.num_events += 1
-        event = JudgementEvent(
+        settled = Adjudication(
             decision_id=f"{self.num_events}",
-            lease_id=None,
             pair_id=pair.pair_id,
-            annotator_id="lead",
-            step=Step.ADJUDICATE,
-            arm=Arm.BLIND_ONLY,
-            left_is="A",
+            reviewer_id="lead",
             verdict=verdict,
+            reason_code=ReasonCode.CLEAR,
             protocol="1",
+            left_is="A",
+            last_event_id=0,
             shown_at=NOW,
             decided_at=NOW,
         )
         with self.store.write() as connection:
-            judgements.add_events(connection, [event])
+            adjudications.add_adjudication(connection, settled)
 
 
 def _evidence(pair_id: str, prob_a: float) -> Evidence:
