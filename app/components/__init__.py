@@ -5,7 +5,15 @@ from pathlib import Path
 import streamlit as st
 
 _FOLDER = Path(__file__).resolve().parent / "desk"
-_SCRIPTS = ("dom.js", "pictures.js", "evidence.js", "findings.js", "draft.js", "desk.js")
+_SCRIPTS = (
+    "dom.js",
+    "pictures.js",
+    "evidence.js",
+    "findings.js",
+    "draft.js",
+    "dialogs.js",
+    "desk.js",
+)
 
 review_desk = st.components.v2.component(
     "review_desk",

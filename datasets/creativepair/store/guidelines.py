@@ -3,11 +3,12 @@
 Version 1 ships with the package; what a lead publishes is added, and nothing is overwritten.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from importlib import resources
 
 from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from creativepair.errors import InputError, StateError
 from creativepair.store.tables import guidelines
@@ -87,21 +88,30 @@ def publish_guideline(
         now: UTC.
 
     Raises:
-        InputError: as `check_guideline`.
+        InputError: as `check_guideline`, and when the text is that of the version in force.
         StateError: when somebody published meanwhile.
     """
     check_guideline(text)
-    newest = newest_version(connection)
-    if version != newest + 1:
-        raise StateError(
-            f"version {newest} of the guidelines was published meanwhile",
-            hint="Read it below, then publish yours again as the next version.",
+    newest = newest_guideline(connection)
+    if version != newest.version + 1:
+        raise _published_meanwhile(newest.version)
+    if text.strip() == newest.text.strip():
+        raise InputError(
+            f"the text is the same as that of version {newest.version}", hint="Change it first."
         )
     made = Guideline(version, text, author, now)
-    connection.execute(
-        insert(guidelines).values(version=version, text=text, author=author, created_at=now)
-    )
+    try:
+        connection.execute(insert(guidelines).values(asdict(made)))
+    except IntegrityError as error:  # two at once, on PostgreSQL
+        raise _published_meanwhile(version) from error
     return made
+
+
+def _published_meanwhile(version: int) -> StateError:
+    return StateError(
+        f"version {version} of the guidelines was published meanwhile",
+        hint="Read it on this page, then publish yours again as the next version.",
+    )
 
 
 def _first() -> Guideline:

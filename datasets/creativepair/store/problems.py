@@ -1,4 +1,4 @@
-"""Problems that annotators report. Every function takes a connection of a transaction of `Store`."""
+"""Problems that annotators report. Each function takes a connection of a `Store` transaction."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
