@@ -54,7 +54,9 @@ else:
     now = counter.settings
     columns = st.columns(3)
     min_gap = columns[0].slider("min_gap", 0.0, 3.0, min(now.min_gap, 3.0), 0.05)
-    min_confidence = columns[1].slider("min_confidence", 0.5, 0.995, now.min_confidence, 0.005)
+    min_confidence = columns[1].slider(
+        "min_confidence", 0.5, 0.995, min(now.min_confidence, 0.995), 0.005
+    )
     min_impressions = columns[2].slider(
         "min_impressions", 0, 20_000, min(now.min_impressions, 20_000), 100
     )
