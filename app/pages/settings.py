@@ -9,6 +9,7 @@ from app.commands.count_candidates import read_counter
 from app.commands.problems import read_problems
 from app.commands.status import count_workspace
 from app.roles import may_open
+from app.tables import markdown_table
 from creativepair.errors import CreativePairError
 
 NUM_GOLD = 30
@@ -24,7 +25,9 @@ st.title("Import and Settings")
 
 st.subheader("What the workspace holds")
 held = count_workspace(studio)
-st.dataframe({"What": list(held), "Number": list(held.values())}, hide_index=True, width="content")
+st.markdown(
+    markdown_table(("What", "Number"), [(name, f"{number:,}") for name, number in held.items()])
+)
 
 st.subheader("Review settings in force")
 rows = [
@@ -39,8 +42,7 @@ rows = [
     ("repeat_after", str(review.repeat_after), "pairs between a pair and its repeat, at least"),
     ("lease_minutes", f"{review.lease_minutes:g}", "a pair is kept so long for who is away"),
 ]
-setting, value, meaning = zip(*rows, strict=True)
-st.dataframe({"Setting": setting, "Value": value, "Means": meaning}, hide_index=True)
+st.markdown(markdown_table(("Setting", "Value", "Means"), rows))
 st.caption(
     "Change them in the part [review] of creativepair.toml in the workspace, then start the desk "
     "again. Arm blind is what the other arms leave."

@@ -114,7 +114,7 @@ def test_settings_show_counts_and_make_gold_for_a_lead_and_are_shut_for_an_annot
 ) -> None:
     page = open_as(context, desk, "lea")
     page.get_by_role("link", name="Settings").click()
-    expect(page.get_by_text("Pairs that would be candidates")).to_be_visible()
+    expect(page.get_by_text("Pairs that would be candidates")).to_be_visible(timeout=20_000)
     page.get_by_role("button", name="Make 30 gold pairs").click()
     expect(page.get_by_text("gold pairs now")).to_be_visible(timeout=30_000)
     context.clear_cookies()
