@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from annotators.draws import draw_arm, draw_left, draw_number
 from creativepair.errors import NotFoundError, StateError
 from creativepair.records import OUTSIDE, Arm, Batch, Lease, Task
-from creativepair.store import gold, judgements, pairs, tasks
+from creativepair.store import gold, guidelines, judgements, pairs, tasks
 from creativepair.wording import Identity, other
 from creativepair.workspace import Workspace
 
@@ -201,7 +201,7 @@ def _new_lease(
 
 
 def _with_newest_reveal(connection: Connection, workspace: Workspace, lease: Lease) -> Lease:
-    """Bring a lease up to date with evidence and drafts while nothing was decided."""
+    """Bring a lease up to date with evidence, drafts and guidelines while nothing was decided."""
     if judgements.has_events(connection, lease):
         return lease
     newest = lease.model_copy(update=_newest_reveal(connection, workspace, lease.pair_id))
@@ -216,4 +216,5 @@ def _newest_reveal(connection: Connection, workspace: Workspace, pair_id: str) -
         "evidence_version": newest.evidence_version,
         "draft_id": newest.draft_id,
         "item_revision": newest.item_revision,
+        "guideline": str(guidelines.newest_version(connection)),
     }

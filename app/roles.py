@@ -19,6 +19,7 @@ PAGES: Mapping[str, frozenset[Role]] = {
     "": _EVERYBODY,
     "review": _EVERYBODY,
     "guidelines": _EVERYBODY,
+    "help": _EVERYBODY,
     "account": _EVERYBODY,
     "adjudicate": _REVIEWERS,
     "team": _ANALYSTS,

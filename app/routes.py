@@ -28,7 +28,9 @@ from app.people import identify
 from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
 from creativepair.images import DERIVATIVE_MEDIA_TYPE
 from creativepair.records import LONGEST_NOTE, HumanVerdict, ReasonCode, Words
+from creativepair.store.guidelines import newest_guideline
 from creativepair.store.judgements import Autosave
+from creativepair.store.problems import ProblemKind, ProblemReport, add_report
 
 _STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
 _log = logging.getLogger(__name__)
@@ -90,6 +92,15 @@ class LeaseBody(_Body):
     lease: Key
 
 
+class ReportBody(_Body):
+    """What is wrong with a pair in hand; `report` is made once for what is sent."""
+
+    lease: Key
+    report: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z-]{8,64}$")]
+    kind: ProblemKind
+    note: Words = Field(default="", max_length=2_000)
+
+
 class AutosaveBody(_Body):
     """Unfinished edits of a lease."""
 
@@ -126,6 +137,8 @@ def desk_routes(studio: Studio) -> list[Route]:
         Route("/desk/alive", desk.alive, methods=["POST"]),
         Route("/adjudication/case", desk.case),
         Route("/adjudication/decide", desk.adjudicate, methods=["POST"]),
+        Route("/desk/guidelines", desk.guidelines),
+        Route("/desk/report", desk.report, methods=["POST"]),
     ]
 
 
@@ -285,6 +298,41 @@ class _Desk:
     def _show_case(self, reviewer_id: str) -> Response:
         body = show_case(self._studio, reviewer_id).model_dump_json()
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def guidelines(self, _request: Request) -> Response:
+        """Answer with the guidelines in force; no part of a step, so that steps stay small."""
+
+        def read() -> Response:
+            with self._store.read() as connection:
+                newest = newest_guideline(connection)
+            return JSONResponse(
+                {"version": newest.version, "text": newest.text},
+                headers={"Cache-Control": "no-store"},
+            )
+
+        return await run_in_threadpool(read)
+
+    async def report(self, request: Request) -> Response:
+        """Store what is wrong with a pair; it stays in hand."""
+        annotator_id = identify(request).user_id
+
+        def add(body: ReportBody) -> Response:
+            with self._store.write() as connection:
+                lease = require_lease(connection, annotator_id, body.lease)
+                add_report(
+                    connection,
+                    ProblemReport(
+                        body.report,
+                        lease.pair_id,
+                        annotator_id,
+                        body.kind,
+                        body.note.strip(),
+                        datetime.now(UTC),
+                    ),
+                )
+            return JSONResponse({"reported": body.report})
+
+        return await self._run(request, ReportBody, add)
 
     async def _run(
         self,

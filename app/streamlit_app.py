@@ -15,6 +15,8 @@ pages = [
     st.Page("pages/review.py", title="Review", default=True),
     st.Page("pages/guidelines.py", title="Guidelines"),
     st.Page("pages/adjudicate.py", title="Adjudicate"),
+    st.Page("pages/help.py", title="Help"),
+    st.Page("pages/settings.py", title="Settings"),
 ]
 if serves_accounts():
     pages.append(st.Page("pages/account.py", title="Account"))

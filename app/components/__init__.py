@@ -22,6 +22,7 @@ review_desk = st.components.v2.component(
         "desk/evidence.js",
         "desk/findings.js",
         "desk/draft.js",
+        "desk/dialogs.js",
         "desk/desk.js",
     ),
 )

@@ -12,6 +12,7 @@ const FINISH = {
 const OFFERS = { agree: ['approve'], no_draft: ['approve'], differ: ['keep_mine', 'take_draft'] }
 const VERDICT_KEYS = { 1: 'left', ArrowLeft: 'left', 2: 'right', ArrowRight: 'right', 3: 'cannot_tell' }
 const EMPTY_MS = 15000    // with nothing to do: what others give back, or a lead adds, comes by itself
+const KEYS = { u: 'undo', s: 'skip', b: 'broken', p: 'problem', g: 'guidelines' }
 const SIGNS_OF_LIFE = ['keydown', 'pointermove', 'pointerdown', 'wheel', 'visibilitychange']
 const url = sha256 => `/creative/${sha256}`
 
@@ -42,6 +43,8 @@ function desk(root) {
 
   const post = (path, body, { keepalive = false } = {}) =>
     ask(path, { method: 'POST', keepalive, headers: { 'Content-Type': 'application/json', 'X-Desk': '1' }, body: JSON.stringify(body) })
+
+  const over = dialogs(root, { ask, post, leaseInHand: () => view?.lease, status: words => status(words) })
 
   // One decision at a time. A lost message is sent again with the same decision, which counts once.
   // Until it is answered the words cannot change: what is decided is what stands there.
@@ -178,6 +181,7 @@ function desk(root) {
     $('[data-do=undo]').disabled = sending || !view?.undo
     $('[data-do=skip]').disabled = sending || !view?.lease
     $('[data-do=broken]').disabled = !ready || view.step !== 'blind'
+    $('[data-do=problem]').disabled = !view?.lease
     $('[data-do=broken]').hidden = view?.step !== 'blind'
   }
 
@@ -212,11 +216,14 @@ function desk(root) {
     undo: () => view?.undo && send('/desk/undo', { decision: view.undo }),
     skip: () => view?.lease && send('/desk/skip', { lease: view.lease }),
     broken: () => verdict('broken'),
+    problem: () => view?.lease && over.openProblem(),
+    guidelines: over.openGuidelines,
   }
 
   // ---- keys
   function onKey(event) {
     if (!view || event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return
+    if (over.isOpen()) return over.onKey(event)
     if (document.querySelector('[role=dialog]')) return
     const target = event.composedPath()[0]
     const inText = target.matches?.('textarea, select, [contenteditable=true], input:not([type=radio]):not([type=checkbox])')
@@ -235,7 +242,7 @@ function desk(root) {
       if (reason) return () => verdict('cannot_tell', reason)
       if (event.key === 'Escape') return () => { $('.reasons').hidden = true }
     }
-    if (event.key in { u: 1, s: 1, b: 1 }) return { u: acts.undo, s: acts.skip, b: acts.broken }[event.key]
+    if (event.key in KEYS) return acts[KEYS[event.key]]
     if (event.key === 'z') return images.zoom
     if (view.step === 'blind' && VERDICT_KEYS[event.key]) return () => verdict(VERDICT_KEYS[event.key])
     if (view.step !== 'final') return null
@@ -263,6 +270,7 @@ function desk(root) {
   return () => {
     stopped = true
     clearTimeout(resend)
+    over.stop()
     editor?.flush({ leaving: true })
     document.removeEventListener('keydown', onKey, true)
     document.removeEventListener('visibilitychange', onVisibility)

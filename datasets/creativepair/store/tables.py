@@ -370,3 +370,24 @@ sign_in_attempts = Table(
     Column("num", Integer, nullable=False),
     Column("since", UtcDateTime, nullable=False),
 )
+
+# Versions from 2 on; version 1 ships with the package.
+guidelines = Table(
+    "guidelines",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("author", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+problem_reports = Table(
+    "problem_reports",
+    metadata,
+    Column("report_id", String(64), primary_key=True),
+    Column("pair_id", String(16), ForeignKey("pairs.pair_id"), nullable=False),
+    Column("annotator_id", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
