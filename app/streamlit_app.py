@@ -14,6 +14,8 @@ person = require_person()
 pages = [
     st.Page("pages/review.py", title="Review", default=True),
     st.Page("pages/guidelines.py", title="Guidelines"),
+    st.Page("pages/pairs.py", title="Pairs"),
+    st.Page("pages/team.py", title="Team"),
 ]
 if serves_accounts():
     pages.append(st.Page("pages/account.py", title="Account"))

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalErro
 
 from creativepair.errors import CreativePairError, InputError, StateError
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; a test holds it against the files."""
 
 _BUSY_TIMEOUT_MS = 10_000
