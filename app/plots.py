@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import altair as alt
 
 _ROW_PX = 26
+_COLOUR = "#4a9085"  # seen on light and on dark
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,13 @@ def plot_intervals(
     y = alt.Y("name:N", sort=names, title=None)
     scale = alt.Scale(domain=[low, high])
     base = alt.Chart(data).encode(y=y, tooltip=tips)
-    lines = base.mark_rule(strokeWidth=3, opacity=0.5).encode(
+    lines = base.mark_rule(strokeWidth=3, color=_COLOUR).encode(
         x=alt.X("low:Q", scale=scale, title=label), x2="high:Q"
     )
-    dots = base.mark_point(filled=True, size=90, opacity=1).encode(
+    dots = base.mark_point(filled=True, size=90, opacity=1, color=_COLOUR).encode(
         x=alt.X("value:Q", scale=scale, title=label)
     )
-    zero = alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(strokeDash=[3, 3]).encode(x="at:Q")  # type: ignore[no-untyped-call]
+    origin = alt.Chart(alt.Data(values=[{"at": 0}]))  # type: ignore[no-untyped-call]
+    zero = origin.mark_rule(strokeDash=[3, 3], color="#888888").encode(x="at:Q")
     layers = [lines, dots, *([zero] if low < 0 else [])]
-    return alt.layer(*layers).properties(height=_ROW_PX * len(rows) + 10)
+    return alt.layer(*layers).properties(height=alt.Step(_ROW_PX))

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import streamlit as st
 from starlette.middleware import Middleware
+from streamlit.runtime.pages_manager import PagesManager
 
 from annotators.batches import fill
 from app.accounts.forms import account_routes
@@ -70,6 +71,9 @@ def build_app(
         trusted_proxy: address of the proxy whose forwarded headers count; the server below this
             app has to be told too, as `serve` does.
     """
+    # A folder `pages` beside the script makes Streamlit run a page by itself, past `streamlit_app`
+    # and its roles, until the first session has called `st.navigation`.
+    PagesManager.uses_pages_directory = False
     asks = has_accounts(studio)
     serve_studio(studio, has_accounts=asks)
     with studio.store.write() as connection:

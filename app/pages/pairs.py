@@ -5,7 +5,7 @@ from html import escape
 
 import streamlit as st
 
-from app.accounts.current import require_person
+from app.accounts.current import require_role
 from app.bootstrap import served_studio
 from app.commands import batches
 from app.commands.batches import HIGHEST_PRIORITY, BatchForm
@@ -29,7 +29,7 @@ STYLE = """<style>
 </style>"""
 
 studio = served_studio()
-person = require_person()
+person = require_role("pairs")
 
 
 def act(command: Callable[..., str], *arguments: object) -> None:
@@ -249,7 +249,7 @@ def show_batches() -> None:
                 whom = ", ".join([*batch.annotators, *(f"every {r}" for r in batch.roles)])
                 aside = f", {counts.num_paused:,} of them paused" if counts.num_paused else ""
                 st.text(
-                    f"{counts.num_tasks:,} pairs: {counts.num_open:,} open, {settled:,} not{aside}"
+                    f"{counts.num_tasks:,} pairs: {counts.num_open:,} open, {settled:,} finished or set aside{aside}"
                     f" · for {whom or 'everyone'} · protocol {batch.protocol}"
                 )
             chosen = priority.number_input(

@@ -4,6 +4,7 @@ import streamlit as st
 
 from annotators.quality.estimates import Estimate
 from annotators.quality.report import QualityReport, explain_gaps
+from app.accounts.current import require_role
 from app.bootstrap import served_studio, serves_accounts
 from app.commands.quality import measure_workspace, newest_judged
 from app.commands.users import list_users
@@ -11,6 +12,7 @@ from app.plots import Interval, plot_intervals
 
 ARMS = {"draft_first": "draft first", "ctr_first": "CTR first", "both_first": "both first"}
 studio = served_studio()
+require_role("team")
 
 
 # One report for all who look, until somebody judges again: it takes seconds for a large team.
