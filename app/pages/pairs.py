@@ -249,7 +249,8 @@ def show_batches() -> None:
                 whom = ", ".join([*batch.annotators, *(f"every {r}" for r in batch.roles)])
                 aside = f", {counts.num_paused:,} of them paused" if counts.num_paused else ""
                 st.text(
-                    f"{counts.num_tasks:,} pairs: {counts.num_open:,} open, {settled:,} finished or set aside{aside}"
+                    f"{counts.num_tasks:,} pairs: {counts.num_open:,} open, "
+                    f"{settled:,} finished or set aside{aside}"
                     f" · for {whom or 'everyone'} · protocol {batch.protocol}"
                 )
             chosen = priority.number_input(
