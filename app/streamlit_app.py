@@ -15,6 +15,8 @@ pages = [
     st.Page("pages/review.py", title="Review", default=True),
     st.Page("pages/guidelines.py", title="Guidelines"),
     st.Page("pages/adjudicate.py", title="Adjudicate"),
+    st.Page("pages/pairs.py", title="Pairs"),
+    st.Page("pages/team.py", title="Team"),
     st.Page("pages/help.py", title="Help"),
     st.Page("pages/settings.py", title="Settings"),
 ]

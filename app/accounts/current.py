@@ -7,6 +7,7 @@ import streamlit as st
 from app.accounts.sessions import SESSION_COOKIE, find_person
 from app.bootstrap import served_studio, serves_accounts
 from app.people import LOCAL_PERSON, Person
+from app.roles import may_open, roles_of
 
 
 def require_person() -> Person:
@@ -25,4 +26,16 @@ def require_person() -> Person:
     if st.session_state.get("owner") != person.user_id:
         st.session_state.clear()
         st.session_state["owner"] = person.user_id
+    return person
+
+
+def require_role(page: str) -> Person:
+    """Return who a page is for, or say that it is for others and stop it.
+
+    Streamlit can run the script of a page by itself, before `streamlit_app` has asked.
+    """
+    person = require_person()
+    if not may_open(person.role, page):
+        st.error(f"This page is for the role {' or '.join(sorted(roles_of(page)))}.")
+        st.stop()
     return person

@@ -32,6 +32,12 @@ def measure_workspace(studio: Studio) -> QualityReport:
     )
 
 
+def newest_judged(studio: Studio) -> int:
+    """Return a number that rises with every judgement: a report of the same number still holds."""
+    with studio.store.read() as connection:
+        return judgements.newest_event_id(connection)
+
+
 def _list_sittings(
     connection: Connection, events: Iterable[JudgementEvent]
 ) -> dict[JudgementKey, Sitting]:

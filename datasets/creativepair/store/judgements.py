@@ -250,6 +250,17 @@ def list_events(
     return [_event(row) for row in connection.execute(query)]
 
 
+def list_events_of_pairs(connection: Connection, pair_ids: Sequence[str]) -> list[JudgementEvent]:
+    """List the events of some pairs in the order they were stored."""
+    query = select(judgement_events).where(judgement_events.c.pair_id.in_(pair_ids))
+    return [_event(row) for row in connection.execute(query.order_by(judgement_events.c.event_id))]
+
+
+def newest_event_id(connection: Connection) -> int:
+    """Return the number of the event stored last; 0 where there is none."""
+    return connection.execute(select(func.max(judgement_events.c.event_id))).scalar() or 0
+
+
 def last_final_id(connection: Connection, annotator_id: str) -> str | None:
     """Return the decision that an undo would reopen: the newest live final made at the desk.
 

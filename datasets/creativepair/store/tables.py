@@ -131,6 +131,9 @@ pairs = Table(
     Column("reject_reason", String(40)),
     # What the desk asks: candidates in the order of their ids.
     Index("ix_pairs_status_pair_id", "status", "pair_id"),
+    # What looking through them asks.
+    Index("ix_pairs_item_id_pair_id", "item_id", "pair_id"),
+    Index("ix_pairs_reject_reason_pair_id", "reject_reason", "pair_id"),
 )
 
 evidence_builds = Table(
@@ -228,6 +231,7 @@ tasks = Table(
         sqlite_where=_where_open,
         postgresql_where=_where_open,
     ),
+    Index("ix_tasks_batch_id_pair_id", "batch_id", "pair_id"),
 )
 
 # Pairs with an obvious answer. Their pictures are made for them, so they stand here.

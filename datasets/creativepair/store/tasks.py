@@ -158,11 +158,12 @@ def move_tasks(
 
 def pause_tasks(
     connection: Connection, pair_ids: Sequence[str], *, paused_at: datetime | None
-) -> None:
-    """Pause the tasks of some pairs, or resume them with None."""
+) -> int:
+    """Pause the tasks of some pairs, or resume them with None; return how many pairs have any."""
     changed = update(tasks).where(tasks.c.pair_id.in_(pair_ids)).values(paused_at=paused_at)
-    rows = connection.execute(changed.returning(tasks.c.pair_id, tasks.c.pass_))
+    rows = connection.execute(changed.returning(tasks.c.pair_id, tasks.c.pass_)).all()
     settle(connection, [(row.pair_id, row.pass_) for row in rows])
+    return len({row.pair_id for row in rows})
 
 
 def candidates_without_task(connection: Connection, protocol: str, *, limit: int) -> list[str]:

@@ -1,0 +1,48 @@
+"""Plots of the pages."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import altair as alt
+
+_ROW_PX = 26
+_COLOUR = "#4a9085"  # seen on light and on dark
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A named number with its interval; without one where nothing can be said of it."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def plot_intervals(
+    rows: Sequence[Interval], label: str, low: float, high: float
+) -> alt.LayerChart | alt.FacetChart:
+    """Return dots with intervals, one row each in the given order, on an axis from low to high."""
+    data = alt.Data(values=[asdict(row) for row in rows])  # type: ignore[no-untyped-call]
+    names = [row.name for row in rows]
+    tips = [
+        alt.Tooltip("name:N", title=" "),
+        alt.Tooltip("value:Q", format=".3f"),
+        alt.Tooltip("low:Q", format=".3f"),
+        alt.Tooltip("high:Q", format=".3f"),
+        alt.Tooltip("n:Q"),
+    ]
+    y = alt.Y("name:N", sort=names, title=None)
+    scale = alt.Scale(domain=[low, high])
+    base = alt.Chart(data).encode(y=y, tooltip=tips)
+    lines = base.mark_rule(strokeWidth=3, color=_COLOUR).encode(
+        x=alt.X("low:Q", scale=scale, title=label), x2="high:Q"
+    )
+    dots = base.mark_point(filled=True, size=90, opacity=1, color=_COLOUR).encode(
+        x=alt.X("value:Q", scale=scale, title=label)
+    )
+    origin = alt.Chart(alt.Data(values=[{"at": 0}]))  # type: ignore[no-untyped-call]
+    zero = origin.mark_rule(strokeDash=[3, 3], color="#888888").encode(x="at:Q")
+    layers = [lines, dots, *([zero] if low < 0 else [])]
+    return alt.layer(*layers).properties(height=alt.Step(_ROW_PX))

@@ -1,0 +1,81 @@
+"""The pages Pairs and Team in a real browser, and who may not open them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from app.bootstrap import open_studio
+from creativepair.store import tasks
+from creativepair.store.users import Role
+from tests.desk_server import DeskServer
+from tests.people import PASSWORD, add_person
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def desk(demo_root: Path) -> Iterator[DeskServer]:
+    """A running desk on which Ana, an annotator, and Lea, a lead, have accounts."""
+    studio = open_studio(demo_root)
+    add_person(studio, "ana")
+    add_person(studio, "lea", Role.LEAD)
+    studio.store.close()
+    server = DeskServer(demo_root)
+    server.start()
+    yield server
+    server.kill()
+
+
+def sign_in(page: Page, desk: DeskServer, user_id: str) -> None:
+    page.goto(desk.url)
+    page.get_by_label("User id").fill(user_id)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("link", name="Guidelines")).to_be_visible()
+
+
+def test_a_lead_puts_open_pairs_into_a_batch_and_is_told_in_words(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    page = context.new_page()
+    sign_in(page, desk, "lea")
+    page.get_by_role("link", name="Pairs").click()
+    expect(page.get_by_text("Page 1").first).to_be_visible()
+    page.get_by_label("Verdicts").click()
+    page.get_by_role("option", name="open").click()
+    expect(page.get_by_text("Page 1, 8 pairs").first).to_be_visible()
+    page.locator("[data-testid=stCheckbox]").first.click()
+    page.get_by_role("button", name="Put into a batch").click()
+    expect(page.get_by_role("alert")).to_contain_text("Type 1 to 200 characters.")
+    page.get_by_label("Name of the batch").fill("<b>odd</b> ones")
+    page.get_by_role("button", name="Put into a batch").click()
+    said = page.locator(".said[role=status]")
+    expect(said).to_contain_text("1 pair put into the batch “<b>odd</b> ones”")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("1 pair paused")).to_be_visible()
+    with desk.studio.store.read() as connection:
+        assert [batch.name for batch in tasks.list_batches(connection)][1:] == ["<b>odd</b> ones"]
+
+
+def test_team_says_what_to_do_where_nobody_judged_and_lists_people(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    page = context.new_page()
+    sign_in(page, desk, "lea")
+    page.get_by_role("link", name="Team").click()
+    expect(page.get_by_text("Nobody has judged a pair yet.")).to_be_visible()
+    expect(page.get_by_role("heading", name="People")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["pairs", "team"])
+def test_an_annotator_gets_neither_page_by_navigation_or_address(
+    context: BrowserContext, desk: DeskServer, path: str
+) -> None:
+    page = context.new_page()
+    sign_in(page, desk, "ana")
+    expect(page.get_by_role("link", name=path.title())).to_have_count(0)
+    answer = page.goto(f"{desk.url}/{path}")
+    assert answer is not None
+    assert answer.status == 403
