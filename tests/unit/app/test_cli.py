@@ -28,6 +28,7 @@ Run = Callable[..., "Answer"]
 COMMANDS = [
     "init",
     "demo",
+    "gold add",
     "ingest",
     "pairs build",
     "pairs list",
