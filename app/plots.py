@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import altair as alt
 
@@ -24,7 +25,7 @@ def plot_intervals(
     rows: Sequence[Interval], label: str, low: float, high: float
 ) -> alt.LayerChart | alt.FacetChart:
     """Return dots with intervals, one row each in the given order, on an axis from low to high."""
-    data = alt.Data(values=[asdict(row) for row in rows])  # type: ignore[no-untyped-call]
+    data = _make_data([asdict(row) for row in rows])
     names = [row.name for row in rows]
     tips = [
         alt.Tooltip("name:N", title=" "),
@@ -42,7 +43,12 @@ def plot_intervals(
     dots = base.mark_point(filled=True, size=90, opacity=1, color=_COLOUR).encode(
         x=alt.X("value:Q", scale=scale, title=label)
     )
-    origin = alt.Chart(alt.Data(values=[{"at": 0}]))  # type: ignore[no-untyped-call]
+    origin = alt.Chart(_make_data([{"at": 0}]))
     zero = origin.mark_rule(strokeDash=[3, 3], color="#888888").encode(x="at:Q")
     layers = [lines, dots, *([zero] if low < 0 else [])]
     return alt.layer(*layers).properties(height=alt.Step(_ROW_PX))
+
+
+def _make_data(values: list[dict[str, Any]]) -> alt.Data:
+    # altair's generated constructors have no types.
+    return alt.Data(values=values)  # type: ignore[no-untyped-call]

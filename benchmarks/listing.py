@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -88,7 +89,7 @@ def time_pages(num_pairs: int) -> dict[str, float]:
                 ("an item id", PairFilter(text="i77"), ""),
                 ("no such title", PairFilter(text="lamp"), ""),
             ):
-                found[name] = time_it(lambda w=wanted, a=after: page(w, a))  # type: ignore[misc]
+                found[name] = time_it(partial(page, wanted, after))
         store.close()
     return found
 

@@ -17,6 +17,7 @@ def postgres() -> Iterator[PostgresServer]:
     if binaries is None:
         if os.environ.get("CI"):
             pytest.fail("PostgreSQL is missing in CI")
+        # On a contributor's machine: `make test` installs it only as root on Debian.
         pytest.skip("PostgreSQL is not installed")
     with run_postgres(binaries) as server:
         yield server

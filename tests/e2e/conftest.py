@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from app.bootstrap import open_studio
+from creativepair.store.users import Role
 from tests.desk_server import DeskServer
+from tests.people import add_person
 
 _CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -47,6 +50,19 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def desk(demo_root: Path) -> Iterator[DeskServer]:
     """A running desk on a demo workspace of its own."""
+    server = DeskServer(demo_root)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def staffed_desk(demo_root: Path) -> Iterator[DeskServer]:
+    """A running desk on which Ana, an annotator, and Lea, a lead, have accounts."""
+    studio = open_studio(demo_root)
+    add_person(studio, "ana")
+    add_person(studio, "lea", Role.LEAD)
+    studio.store.close()
     server = DeskServer(demo_root)
     server.start()
     yield server

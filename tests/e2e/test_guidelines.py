@@ -1,32 +1,20 @@
 """Guidelines, reports, Help and Settings in a real browser."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from app.bootstrap import open_studio
 from app.commands.problems import read_problems
-from creativepair.store.users import Role
 from tests.desk_server import DeskServer
-from tests.people import PASSWORD, add_person
+from tests.people import PASSWORD
 
 pytestmark = pytest.mark.browser
 DWELL_MS = 450
 
 
 @pytest.fixture
-def desk(demo_root: Path) -> Iterator[DeskServer]:
-    """A running desk on which Ana, an annotator, and Lea, a lead, have accounts."""
-    studio = open_studio(demo_root)
-    add_person(studio, "ana")
-    add_person(studio, "lea", Role.LEAD)
-    studio.store.close()
-    server = DeskServer(demo_root)
-    server.start()
-    yield server
-    server.kill()
+def desk(staffed_desk: DeskServer) -> DeskServer:
+    """The desk of Ana, an annotator, and Lea, a lead."""
+    return staffed_desk
 
 
 def open_as(context: BrowserContext, desk: DeskServer, user_id: str) -> Page:
@@ -68,7 +56,7 @@ def test_a_reported_problem_is_stored_before_the_desk_says_so_and_the_pair_stays
     shown = page.locator(".desk").get_attribute("data-shown")
     tries: list[str | None] = []
 
-    def lose_the_first(route) -> None:  # type: ignore[no-untyped-def]
+    def lose_the_first(route: Route) -> None:
         tries.append(route.request.post_data)
         if len(tries) == 1:
             route.abort()

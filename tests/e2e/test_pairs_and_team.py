@@ -1,31 +1,19 @@
 """The pages Pairs and Team in a real browser, and who may not open them."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from app.bootstrap import open_studio
 from creativepair.store import tasks
-from creativepair.store.users import Role
 from tests.desk_server import DeskServer
-from tests.people import PASSWORD, add_person
+from tests.people import PASSWORD
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def desk(demo_root: Path) -> Iterator[DeskServer]:
-    """A running desk on which Ana, an annotator, and Lea, a lead, have accounts."""
-    studio = open_studio(demo_root)
-    add_person(studio, "ana")
-    add_person(studio, "lea", Role.LEAD)
-    studio.store.close()
-    server = DeskServer(demo_root)
-    server.start()
-    yield server
-    server.kill()
+def desk(staffed_desk: DeskServer) -> DeskServer:
+    """The desk of Ana, an annotator, and Lea, a lead."""
+    return staffed_desk
 
 
 def sign_in(page: Page, desk: DeskServer, user_id: str) -> None:

@@ -1,8 +1,7 @@
 """A desk with accounts in a real browser: in, out, and as far as a role reaches."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
@@ -10,28 +9,20 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from app.accounts.links import make_link
 from app.accounts.sessions import SESSION_COOKIE
-from app.bootstrap import open_studio
 from creativepair.records import Step
 from creativepair.store import users
 from creativepair.store.users import Purpose, Role
 from tests.desk_server import DeskServer
-from tests.people import PASSWORD, add_person
+from tests.people import PASSWORD
 
 pytestmark = pytest.mark.browser
 DWELL_MS = 450
 
 
 @pytest.fixture
-def desk(demo_root: Path) -> Iterator[DeskServer]:
-    """A running desk on which Ana, an annotator, and Lea, a lead, have accounts."""
-    studio = open_studio(demo_root)
-    add_person(studio, "ana")
-    add_person(studio, "lea", Role.LEAD)
-    studio.store.close()
-    server = DeskServer(demo_root)
-    server.start()
-    yield server
-    server.kill()
+def desk(staffed_desk: DeskServer) -> DeskServer:
+    """The desk of Ana, an annotator, and Lea, a lead."""
+    return staffed_desk
 
 
 def sign_in(page: Page, desk: DeskServer, user_id: str = "ana", password: str = PASSWORD) -> None:
@@ -172,11 +163,11 @@ def test_the_next_person_at_the_same_browser_gets_pairs_of_their_own(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_sign_in_page_needs_no_script_and_can_be_read_in_light_and_dark(
-    desk: DeskServer, context: BrowserContext, scheme: str
+    desk: DeskServer, context: BrowserContext, scheme: Literal["light", "dark"]
 ) -> None:
     browser = context.browser
     assert browser is not None
-    bare = browser.new_context(java_script_enabled=False, color_scheme=scheme)  # type: ignore[arg-type]
+    bare = browser.new_context(java_script_enabled=False, color_scheme=scheme)
     page = bare.new_page()
     sign_in(page, desk, password="wrong horse battery")
     expect(page.get_by_role("alert")).to_be_visible()
