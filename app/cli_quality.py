@@ -52,7 +52,7 @@ def _to_json(report: "QualityReport") -> dict[str, Any]:
 
 
 def _to_lines(report: "QualityReport") -> str:
-    from annotators.quality.report import explain_gaps
+    from annotators.quality.report import explain_gaps, say_consensus
 
     agreement, votes = report.agreement, report.agreement_of_votes
     lines = [
@@ -67,10 +67,8 @@ def _to_lines(report: "QualityReport") -> str:
         ("AC1", agreement.ac1, votes.ac1),
     ):
         lines.append(f"  {name:<6} {_words(all_answers):<22} {_words(only_votes)}")
-    wrong = report.consensus.expected_wrong
-    if wrong is not None:
-        pairs = len(report.consensus.prob_a)
-        lines += ["", f"weighed consensus of {pairs:,} pairs: {wrong:.1%} expected to be wrong"]
+    if said := say_consensus(report):
+        lines += ["", said]
     if report.annotators:
         lines += ["", *_align([_COLUMNS, *map(_annotator_row, report.annotators)])]
     changes, chains = report.changes, report.chains

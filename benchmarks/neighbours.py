@@ -16,13 +16,14 @@ within 4 bits of one. Each of these runs in a process of its own, for its peak o
 """
 
 import argparse
-import resource
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -210,7 +211,9 @@ def run_large(name: str, seed: int) -> None:
     else:
         result = f"{sum(len(a) for a, _ in iterate_neighbours(hashes, radius)):,} pairs"
     seconds = time.perf_counter() - start
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not `ru_maxrss`: a process inherits the peak of the one that started it.
+    peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
+    peak_mb = int(peak[1]) / 1024 if peak else float("nan")
     print(f"| {name} | {result} | {seconds:.1f} | {peak_mb:,.0f} |")
 
 

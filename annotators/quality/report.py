@@ -89,6 +89,22 @@ def measure_quality(
     )
 
 
+def say_consensus(report: QualityReport) -> str | None:
+    """Say how far the weighed consensus can be wrong; None without votes.
+
+    Without pairs that two people judged and without gold, nothing weighs anybody: the share is
+    that of the prior, and says so.
+    """
+    wrong, num_pairs = report.consensus.expected_wrong, len(report.consensus.prob_a)
+    if wrong is None:
+        return None
+    weighed = report.agreement_of_votes.raw.n or any(who.gold.n for who in report.annotators)
+    said = f"Weighed consensus of {num_pairs:,} pairs: {wrong:.1%} expected to be wrong"
+    if weighed:
+        return f"{said}."
+    return f"{said}, as assumed of anybody: no pair was judged by two people, and no gold."
+
+
 def explain_gaps(report: QualityReport) -> list[str]:
     """Say in sentences what cannot be known from these judgements, and why."""
     votes, people = report.agreement, len(report.annotators)

@@ -21,7 +21,7 @@ studio = served_studio()
 settings = studio.workspace.settings
 review = settings.review
 
-st.title("Import and Settings")
+st.title("Settings")
 
 st.subheader("What the workspace holds")
 held = count_workspace(studio)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from annotators.quality.estimates import Estimate
-from annotators.quality.report import QualityReport, explain_gaps
+from annotators.quality.report import QualityReport, explain_gaps, say_consensus
 from app.accounts.current import require_role
 from app.bootstrap import served_studio, serves_accounts
 from app.commands.quality import measure_workspace, newest_judged
@@ -57,10 +57,8 @@ def show_agreement(report: QualityReport) -> None:
             st.caption(f"Blind verdicts, {title}")
             show("agreement; 0 is chance for alpha and AC1", named, -1, 1)
             st.text("\n".join(f"{name}: {words(one)}" for name, one in named))
-    wrong = report.consensus.expected_wrong
-    if wrong is not None:
-        num_pairs = len(report.consensus.prob_a)
-        st.text(f"Weighed consensus of {num_pairs:,} pairs: {wrong:.1%} expected to be wrong.")
+    if said := say_consensus(report):
+        st.text(said)
 
 
 def show_annotators(report: QualityReport) -> None:

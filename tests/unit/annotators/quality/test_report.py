@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from annotators.quality.report import explain_gaps, measure_quality
+from annotators.quality.report import explain_gaps, measure_quality, say_consensus
 from annotators.quality.simulation import Person, simulate_work
 from creativepair.records import OUTSIDE, Arm, Judgement
 
@@ -60,6 +60,16 @@ def test_degenerate_work_has_numbers_or_words_and_no_error(
     gaps = explain_gaps(report)
     assert ("One answer is all that was given: alpha is undefined." in gaps) == (num_people > 1)
     assert ("One person judged: nothing here speaks for others." in gaps) == (num_people == 1)
+
+
+def test_what_is_merely_assumed_of_the_consensus_is_called_so(judge: Judge) -> None:
+    assert say_consensus(measure_quality([], "1")) is None
+    alone = say_consensus(measure_quality([judge()], "1"))
+    assert alone is not None
+    assert "as assumed of anybody: no pair was judged by two people" in alone
+    shared = say_consensus(measure_quality([judge(), judge(annotator_id="bob")], "1"))
+    assert shared is not None
+    assert shared.endswith("expected to be wrong.")
 
 
 def test_a_full_team_leaves_nothing_unknown() -> None:
