@@ -15,13 +15,12 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from annotators.queue import hold, require_lease, require_place
-from annotators.state import State, fold
+from annotators.state import InHand, State, fold, was_revealed
 from creativepair.chain import Chain, Finding, check_chain
 from creativepair.errors import ChainError, InputError, StateError
 from creativepair.protocol import Protocol, Verdict
 from creativepair.records import (
     OUTSIDE,
-    Arm,
     ChainStatus,
     HumanVerdict,
     JudgementEvent,
@@ -96,8 +95,11 @@ def decide_blind(
     verdict: HumanVerdict,
     reason: str | None,
     timing: Timing,
-) -> None:
+) -> InHand | None:
     """Store a blind verdict; one without reveal ("cannot tell", "broken", `blind_only`) is final.
+
+    Returns:
+        What stays in hand for its reveal; None where that is to be looked up.
 
     Raises:
         NotFoundError: when the lease is not this annotator's.
@@ -106,9 +108,10 @@ def decide_blind(
         InputError: when "cannot tell" comes without a reason.
     """
     lease = require_lease(connection, annotator_id, lease_id)
-    if _is_repeat(connection, decision, verdict):
-        return
-    state = state_of(connection, lease)
+    events = judgements.events_of(connection, lease)
+    if _is_repeat(events, decision, verdict):
+        return None
+    state = fold(events)
     _require_step(lease, state, "blind", decision)
     _require_dwell(timing, lease.created_at)
     require_place(connection, workspace, lease, now=timing.decided_at)
@@ -116,18 +119,18 @@ def decide_blind(
         raise InputError("cannot tell needs a reason", hint="Choose one of the reasons.")
     blind = _event(lease, Step.BLIND, state.revision, verdict, timing)
     blind = blind.model_copy(update={"reason": reason})
-    events = [blind]
-    if lease.arm is Arm.BLIND_ONLY or verdict in ("cannot_tell", "broken"):
-        events.append(
-            blind.model_copy(
-                update={
-                    "step": Step.FINAL,
-                    "decision_id": decision_id(lease.lease_id, "final", state.revision),
-                    "chain_status": ChainStatus.NONE,
-                }
-            )
-        )
-    judgements.add_events(connection, events)
+    if was_revealed(blind):
+        judgements.add_events(connection, [blind])
+        return InHand(lease, fold([*events, blind]))
+    final = blind.model_copy(
+        update={
+            "step": Step.FINAL,
+            "decision_id": decision_id(lease.lease_id, "final", state.revision),
+            "chain_status": ChainStatus.NONE,
+        }
+    )
+    judgements.add_events(connection, [blind, final])
+    return None
 
 
 def decide_final(
@@ -156,19 +159,20 @@ def decide_final(
             answer is not the final verdict.
     """
     lease = require_lease(connection, annotator_id, lease_id)
+    events = judgements.events_of(connection, lease)
     protocol = workspace.protocol
     if lease.protocol != protocol.version:
         raise StateError(
             f"this pair was begun under protocol {lease.protocol}, now {protocol.version} holds",
             hint="The desk goes on with the next pair.",
         )
-    state = state_of(connection, lease)
+    state = fold(events)
     if state.blind is None:
         raise StateError("this pair has no blind verdict yet", hint="Give it first.")
     draft = pairs.get_draft(connection, lease.draft_id) if lease.draft_id else None
     own = cast(Identity, state.blind.verdict)
     verdict = _final_verdict(action, own, draft.answer if draft else None)
-    if _is_repeat(connection, decision, verdict):
+    if _is_repeat(events, decision, verdict):
         return
     _require_step(lease, state, "final", decision)
     _require_dwell(timing, state.blind.decided_at)
@@ -386,13 +390,13 @@ def _chain_status(
     return ChainStatus.APPROVED if chain == drafted else ChainStatus.EDITED
 
 
-def _is_repeat(connection: Connection, decision: str, verdict: HumanVerdict) -> bool:
-    """Whether the decision is stored already; sent again it changes nothing.
+def _is_repeat(events: Sequence[JudgementEvent], decision: str, verdict: HumanVerdict) -> bool:
+    """Whether the decision is among those stored already; sent again it changes nothing.
 
     Raises:
         StateError: when the same step comes with another verdict, as from a second tab.
     """
-    stored = judgements.find_event(connection, decision)
+    stored = next((event for event in events if event.decision_id == decision), None)
     if stored is None:
         return False
     if stored.verdict != verdict:

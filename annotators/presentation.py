@@ -11,12 +11,13 @@ from typing import Literal, cast
 
 from sqlalchemy import Connection
 
-from annotators.decisions import CANNOT_TELL_REASONS, Side, decision_id, state_of, to_side
+from annotators.decisions import CANNOT_TELL_REASONS, Side, decision_id, to_side
 from annotators.progress import ProgressMeter
-from annotators.queue import coming_pairs, current_lease
+from annotators.queue import coming_pairs, list_running, take_in_hand
+from annotators.state import InHand
 from creativepair.chain import Chain
 from creativepair.protocol import Protocol
-from creativepair.records import Arm, Draft, Evidence, JudgementEvent, Lease, Record
+from creativepair.records import Arm, Batch, Draft, Evidence, JudgementEvent, Lease, Record
 from creativepair.store import catalogue, gold, judgements, pairs
 from creativepair.store.judgements import Autosave
 from creativepair.wording import Identity, other, to_person
@@ -140,27 +141,35 @@ def show_step(
     meter: ProgressMeter,
     *,
     now: datetime,
+    in_hand: InHand | None = None,
 ) -> StepView:
-    """Return the step to show, leasing a pair when none is in hand (so: a write transaction)."""
-    lease = current_lease(connection, workspace, annotator_id, role, now=now)
-    last = judgements.last_final_id(connection, annotator_id)
-    counts = meter.read(connection, workspace, annotator_id, role, last, now=now)
+    """Return the step to show, leasing a pair when none is in hand (so: a write transaction).
+
+    Args:
+        in_hand: what a decision of the same transaction has left there.
+    """
+    running: Sequence[Batch] = ()
+    if in_hand is None:
+        running = list_running(connection, workspace, annotator_id, role)
+        in_hand = take_in_hand(connection, workspace, annotator_id, running, now=now)
+    done = judgements.read_done(connection, annotator_id)
+    counts = meter.read(connection, workspace, annotator_id, role, done.num_finished, now=now)
     progress = {
         "num_done": counts.num_done,
         "num_open": counts.num_open,
         "per_hour": counts.per_hour,
         "alive_s": workspace.settings.review.lease_time.total_seconds() / _SIGNS_PER_LEASE,
-        "undo": last,
+        "undo": done.last_final,
         "synthetic": workspace.settings.synthetic,
     }
-    if lease is None:
+    if in_hand is None:
         return StepView.model_validate({"step": "empty", **progress})
-    state = state_of(connection, lease)
+    lease, state = in_hand.lease, in_hand.state
     item = catalogue.get_item_of_pair(connection, lease.pair_id, lease.item_revision)
     shown: dict[str, object] = {}
     if state.blind is None:
         coming = coming_pairs(
-            connection, workspace, annotator_id, role, now=now, limit=NUM_PRELOADED
+            connection, workspace, annotator_id, running, now=now, limit=NUM_PRELOADED
         )
         images, *later = _list_images(connection, [(lease.pair_id, lease.left_is), *coming])
         shown["coming"] = [sha256 for images in later for sha256 in images]

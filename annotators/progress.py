@@ -1,6 +1,6 @@
 """How far an annotator is: what is done, what is left, and how quickly it goes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -31,18 +31,15 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was counted of one annotator, when, and what is known since their last final."""
+    """What was counted of one annotator, and when."""
 
     counted_at: datetime
-    num_open: int
-    num_done: int
-    last_final: str | None
     progress: Progress
 
 
 @dataclass(slots=True)
 class ProgressMeter:
-    """Counts what is open every few seconds, and what an annotator did at each of their finals.
+    """Counts what is open, and measures the pace, every few seconds.
 
     Counting a hundred thousand open tasks takes longer than storing a verdict.
     """
@@ -56,29 +53,23 @@ class ProgressMeter:
         workspace: Workspace,
         annotator_id: str,
         role: str,
-        last_final: str | None,
+        num_done: int,
         *,
         now: datetime,
     ) -> Progress:
-        """Return the counts of one annotator, whose last final is the one of this decision."""
+        """Return the counts of one annotator, who has finished so many."""
         seen = self._seen.get(annotator_id)
-        fresh = seen is not None and _is_recent(seen.counted_at, now)
-        if seen and fresh and seen.last_final == last_final:
-            return seen.progress
-        num_done = judgements.count_finished(connection, annotator_id)
-        if seen and fresh:
-            counted_at, num_open, before = seen.counted_at, seen.num_open, seen.num_done
-        else:
-            running = list_running(connection, workspace, annotator_id, role)
-            ids = tuple(batch.batch_id for batch in running)
-            waiting = tasks.count_waiting(connection, annotator_id, ids)
-            num_open = self._count_open(connection, ids, now) - waiting
-            counted_at, before = now, num_done
+        if seen and _is_recent(seen.counted_at, now):
+            since = num_done - seen.progress.num_done
+            num_open = max(0, seen.progress.num_open - since)
+            return replace(seen.progress, num_done=num_done, num_open=num_open)
+        running = list_running(connection, workspace, annotator_id, role)
+        ids = tuple(batch.batch_id for batch in running)
+        waiting = tasks.count_waiting(connection, annotator_id, ids)
+        num_open = max(0, self._count_open(connection, ids, now) - waiting)
         finished = judgements.last_finished(connection, annotator_id, limit=_PACE_OVER + 1)
-        progress = Progress(
-            num_done, max(0, num_open - (num_done - before)), _measure_pace(finished)
-        )
-        self._seen[annotator_id] = _Seen(counted_at, num_open, before, last_final, progress)
+        progress = Progress(num_done, num_open, _measure_pace(finished))
+        self._seen[annotator_id] = _Seen(now, progress)
         return progress
 
     def _count_open(self, connection: Connection, ids: tuple[int, ...], now: datetime) -> int:

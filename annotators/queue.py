@@ -7,15 +7,17 @@ nobody has taken the place.
 """
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from annotators.draws import draw_arm, draw_left, draw_number
+from annotators.state import InHand, fold
 from creativepair.errors import NotFoundError, StateError
 from creativepair.records import OUTSIDE, Arm, Batch, Lease, Task
-from creativepair.store import gold, guidelines, judgements, pairs, tasks
+from creativepair.store import gold, judgements, pairs, tasks
 from creativepair.wording import Identity, other
 from creativepair.workspace import Workspace
 
@@ -35,18 +37,36 @@ class _Next:
 def current_lease(
     connection: Connection, workspace: Workspace, annotator_id: str, role: str, *, now: datetime
 ) -> Lease | None:
+    """Return the lease of what `take_in_hand` takes."""
+    running = list_running(connection, workspace, annotator_id, role)
+    in_hand = take_in_hand(connection, workspace, annotator_id, running, now=now)
+    return in_hand.lease if in_hand else None
+
+
+def take_in_hand(
+    connection: Connection,
+    workspace: Workspace,
+    annotator_id: str,
+    running: Sequence[Batch],
+    *,
+    now: datetime,
+) -> InHand | None:
     """Return the pair in hand, leasing the next one when there is none; None when all is done.
 
     First what was begun or reopened, then new pairs, then what was skipped.
+
+    Args:
+        running: batches that the annotator gets work from.
     """
     tasks.lock_annotator(connection, annotator_id)
     mine = judgements.open_leases(connection, annotator_id, workspace.protocol.version)
     for lease in mine:
         if lease.skipped_at is None and (held := hold(connection, workspace, lease, now=now)):
             return _with_newest_reveal(connection, workspace, held)
-    found = _find_next(connection, workspace, annotator_id, role, now=now)
+    found = _find_next(connection, workspace, annotator_id, running, now=now)
     if found:
-        return _new_lease(connection, workspace, annotator_id, found, now=now)
+        lease = _new_lease(connection, workspace, annotator_id, found, now=now)
+        return InHand(lease, fold(()))
     for lease in mine:
         if lease.skipped_at is not None and (held := hold(connection, workspace, lease, now=now)):
             return _with_newest_reveal(connection, workspace, held)
@@ -102,7 +122,7 @@ def coming_pairs(
     connection: Connection,
     workspace: Workspace,
     annotator_id: str,
-    role: str,
+    running: Sequence[Batch],
     *,
     now: datetime,
     limit: int,
@@ -112,7 +132,7 @@ def coming_pairs(
     A guess: another annotator may take them first, and gold or a repeat may come between.
     """
     found: list[Task] = []
-    for batch in list_running(connection, workspace, annotator_id, role):
+    for batch in running:
         left = limit - len(found)
         if left:
             found += tasks.next_tasks(connection, annotator_id, batch.batch_id, now=now, limit=left)
@@ -137,10 +157,15 @@ def list_running(
 
 
 def _find_next(
-    connection: Connection, workspace: Workspace, annotator_id: str, role: str, *, now: datetime
+    connection: Connection,
+    workspace: Workspace,
+    annotator_id: str,
+    running: Sequence[Batch],
+    *,
+    now: datetime,
 ) -> _Next | None:
     seed, review = workspace.settings.seed, workspace.settings.review
-    for batch in list_running(connection, workspace, annotator_id, role):
+    for batch in running:
         for task in tasks.next_tasks(
             connection, annotator_id, batch.batch_id, now=now, limit=1, lock=True
         ):
@@ -200,14 +225,15 @@ def _new_lease(
     return lease
 
 
-def _with_newest_reveal(connection: Connection, workspace: Workspace, lease: Lease) -> Lease:
+def _with_newest_reveal(connection: Connection, workspace: Workspace, lease: Lease) -> InHand:
     """Bring a lease up to date with evidence, drafts and guidelines while nothing was decided."""
-    if judgements.has_events(connection, lease):
-        return lease
+    events = judgements.events_of(connection, lease)
+    if events:
+        return InHand(lease, fold(events))
     newest = lease.model_copy(update=_newest_reveal(connection, workspace, lease.pair_id))
     if newest != lease:
         judgements.update_lease(connection, newest)
-    return newest
+    return InHand(newest, fold(()))
 
 
 def _newest_reveal(connection: Connection, workspace: Workspace, pair_id: str) -> dict[str, object]:
@@ -216,5 +242,5 @@ def _newest_reveal(connection: Connection, workspace: Workspace, pair_id: str) -
         "evidence_version": newest.evidence_version,
         "draft_id": newest.draft_id,
         "item_revision": newest.item_revision,
-        "guideline": str(guidelines.newest_version(connection)),
+        "guideline": str(newest.guideline),
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
 
-from creativepair.records import Arm, Judgement, JudgementEvent, Step
+from creativepair.records import Arm, Judgement, JudgementEvent, Lease, Step
 
 NextStep = Literal["blind", "final", "done"]
 
@@ -34,6 +34,14 @@ class State:
         if self.blind is None:
             return "blind"
         return "final" if self.final is None else "done"
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """A lease and where its judgement stands."""
+
+    lease: Lease
+    state: State
 
 
 def was_revealed(blind: JudgementEvent) -> bool:

@@ -4,6 +4,7 @@ A decision is one POST and one write transaction: it stores the decision and rea
 The answer leaves after the commit, so what the desk shows as done is on the disk.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -19,9 +20,10 @@ from starlette.routing import Route
 
 from annotators import decisions
 from annotators.decisions import FinalAction, Timing, to_verdict
-from annotators.presentation import show_step
+from annotators.presentation import StepView, show_step
 from annotators.progress import ProgressMeter
 from annotators.queue import require_lease
+from annotators.state import InHand
 from app.bootstrap import Studio
 from app.commands.adjudicate import adjudicate, show_case
 from app.people import identify
@@ -31,6 +33,7 @@ from creativepair.records import LONGEST_NOTE, HumanVerdict, ReasonCode, Words
 from creativepair.store.guidelines import newest_guideline
 from creativepair.store.judgements import Autosave
 from creativepair.store.problems import ProblemKind, ProblemReport, add_report
+from creativepair.store.sharing import SharedTransactions
 
 _STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
 _log = logging.getLogger(__name__)
@@ -153,6 +156,7 @@ class _Desk:
         self._store = studio.store
         self._pictures = studio.workspace.derivatives
         self._meter = ProgressMeter()
+        self._writes = SharedTransactions(studio.store.write, name="decisions")
 
     async def picture(self, request: Request) -> Response:
         """Serve a derivative by its content hash; originals keep their metadata and stay in."""
@@ -176,10 +180,10 @@ class _Desk:
         """Store a blind verdict."""
         annotator_id = identify(request).user_id
 
-        def write(connection: Connection, body: BlindBody) -> None:
+        def write(connection: Connection, body: BlindBody) -> InHand | None:
             now = datetime.now(UTC)
             lease = require_lease(connection, annotator_id, body.lease)
-            decisions.decide_blind(
+            return decisions.decide_blind(
                 connection,
                 self._workspace,
                 annotator_id,
@@ -350,7 +354,7 @@ class _Desk:
         self,
         request: Request,
         model: type[BodyModel],
-        write: Callable[[Connection, BodyModel], None],
+        write: Callable[[Connection, BodyModel], InHand | None],
     ) -> Response:
         try:
             body = await _read_body(request, model)
@@ -358,27 +362,29 @@ class _Desk:
             return _refuse(request, error)
         return await self._answer(request, lambda connection: write(connection, body))
 
-    async def _answer(self, request: Request, write: Callable[[Connection], None]) -> Response:
+    async def _answer(
+        self, request: Request, write: Callable[[Connection], InHand | None]
+    ) -> Response:
         """Write, and answer with the next step; one transaction."""
         person = identify(request)
 
-        def run() -> bytes:
-            with self._store.write() as connection:
-                write(connection)
-                view = show_step(
-                    connection,
-                    self._workspace,
-                    person.user_id,
-                    person.role,
-                    self._meter,
-                    now=datetime.now(UTC),
-                )
-            return view.model_dump_json().encode()
+        def run(connection: Connection) -> StepView:
+            in_hand = write(connection)
+            return show_step(
+                connection,
+                self._workspace,
+                person.user_id,
+                person.role,
+                self._meter,
+                now=datetime.now(UTC),
+                in_hand=in_hand,
+            )
 
         try:
-            body = await run_in_threadpool(run)
+            view = await asyncio.wrap_future(self._writes.submit(run))
         except CreativePairError as error:
             return _refuse(request, error)
+        body = view.model_dump_json()
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 

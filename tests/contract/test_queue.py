@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from annotators import batches, decisions
 from annotators.decisions import Timing, decision_id
 from annotators.progress import Progress, ProgressMeter
-from annotators.queue import coming_pairs, current_lease
+from annotators.queue import coming_pairs, current_lease, list_running
 from creativepair.errors import InputError, NotFoundError, StateError
 from creativepair.records import (
     OUTSIDE,
@@ -34,6 +35,7 @@ from creativepair.records import (
     Step,
 )
 from creativepair.store import Store, catalogue, gold, judgements, pairs, tasks
+from creativepair.wording import Identity
 from creativepair.workspace import Review, Settings, Workspace
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -68,12 +70,16 @@ class Office:
             if lease := self.lease(who):
                 return lease
             with self.store.read() as connection:
-                if not coming_pairs(
-                    connection, self.workspace, who, "annotator", now=self.now, limit=1
-                ):
+                if not self.coming(connection, who):
                     return None
             time.sleep(0.05)
         raise AssertionError("what there is to do could not be leased")
+
+    def coming(
+        self, connection: Connection, who: str, limit: int = 1
+    ) -> list[tuple[str, Identity]]:
+        running = list_running(connection, self.workspace, who, "annotator")
+        return coming_pairs(connection, self.workspace, who, running, now=self.now, limit=limit)
 
     def judge(self, lease: Lease, verdict: HumanVerdict = "A", revision: int = 1) -> str:
         key = decision_id(lease.lease_id, "blind", revision)
@@ -117,8 +123,12 @@ class Office:
     def progress(self, who: str) -> Progress:
         with self.store.read() as connection:
             return ProgressMeter().read(
-                connection, self.workspace, who, "annotator", None, now=self.now
+                connection, self.workspace, who, "annotator", self.num_done(who), now=self.now
             )
+
+    def num_done(self, who: str) -> int:
+        with self.store.read() as connection:
+            return judgements.read_done(connection, who).num_finished
 
     def fill(self) -> int:
         with self.store.write() as connection:
@@ -396,9 +406,7 @@ def test_what_comes_next_is_announced_while_nobody_takes_it(store: Store) -> Non
     office = make_office(store, 4)
     lease = office.must_lease("ann")
     with store.read() as connection:
-        coming = coming_pairs(
-            connection, office.workspace, "ann", "annotator", now=office.now, limit=2
-        )
+        coming = office.coming(connection, "ann", limit=2)
     for pair_id, left_is in coming:
         office.judge(lease)
         lease = office.must_lease("ann")

@@ -341,9 +341,9 @@ def test_evidence_of_earlier_builds_stays_as_it_was(built: Store) -> None:
         assert pairs.get_evidence(connection, name, 2) == evidence(1, 2, prob_a=0.6)
         assert pairs.get_evidence(connection, name, 3) is None
         assert pairs.get_evidence(connection, name, None) is None
-        assert pairs.find_newest(connection, name, "1") == Newest(1, 2, None)
-        assert pairs.find_newest(connection, pair(2).pair_id, "1") == Newest(1, 1, None)
-        assert pairs.find_newest(connection, pair(4).pair_id, "1") == Newest(1, 2, None)
+        assert pairs.find_newest(connection, name, "1") == Newest(1, 2, None, 1)
+        assert pairs.find_newest(connection, pair(2).pair_id, "1") == Newest(1, 1, None, 1)
+        assert pairs.find_newest(connection, pair(4).pair_id, "1") == Newest(1, 2, None, 1)
         builds = pairs.list_evidence_builds(connection)
     assert [(b["version"], b["summary"]) for b in builds] == [
         (1, {"candidates": 3}),
@@ -594,7 +594,7 @@ def test_an_undo_reopens_a_final_until_the_next_one(built: Store) -> None:
         with built.read() as connection:
             return (
                 judgements.count_finals(connection),
-                judgements.count_finished(connection, "ann"),
+                judgements.read_done(connection, "ann").num_finished,
                 judgements.last_final_id(connection, "ann"),
             )
 
@@ -613,7 +613,7 @@ def test_an_imported_final_counts_but_cannot_be_undone_at_the_desk(built: Store)
     add_events(built, event("f1", lease("none", 1), Step.FINAL, lease_id=None))
     with built.read() as connection:
         assert judgements.count_finals(connection) == 1
-        assert judgements.count_finished(connection, "ann") == 0
+        assert judgements.read_done(connection, "ann").num_finished == 0
         assert judgements.last_final_id(connection, "ann") is None
 
 

@@ -31,11 +31,12 @@ class Guideline:
 
 def newest_version(connection: Connection) -> int:
     """Return the number of the version in force."""
-    return connection.execute(_NEWEST).scalar() or FIRST
+    newest: int = connection.execute(select(NEWEST_VERSION)).scalar_one()
+    return newest
 
 
-# Asked for every lease, so it stands ready.
-_NEWEST = select(func.max(guidelines.c.version))
+NEWEST_VERSION = select(func.coalesce(func.max(guidelines.c.version), FIRST)).scalar_subquery()
+"""SQL: the number of the version in force."""
 
 
 def list_guidelines(connection: Connection) -> list[Guideline]:

@@ -41,6 +41,19 @@ class Autosave:
     action: str
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an annotator has done at the desk.
+
+    Attributes:
+        last_final: as `last_final_id`.
+        num_finished: gold and repeats too.
+    """
+
+    last_final: str | None
+    num_finished: int
+
+
 # Statements that every decision runs stand ready: building one takes longer than running it.
 _WHOSE: BindParameter[str] = bindparam("annotator_id")
 _MINE = leases.c.annotator_id == _WHOSE
@@ -213,12 +226,6 @@ _FIND_EVENT = select(judgement_events).where(
 )
 
 
-def has_events(connection: Connection, lease: Lease) -> bool:
-    """Whether anything was decided under a lease, or imported for its judgement."""
-    key = {name: getattr(lease, name) for name in ("annotator_id", "pair_id", "pass_")}
-    return connection.execute(_HAS_EVENTS, key).scalar() is not None
-
-
 def events_of(connection: Connection, lease: Lease) -> list[JudgementEvent]:
     """List the events of a lease's judgement in the order they were stored, imported ones too."""
     key = {name: getattr(lease, name) for name in ("annotator_id", "pair_id", "pass_")}
@@ -231,7 +238,6 @@ _OF_LEASE = and_(
     judgement_events.c.pass_ == bindparam("pass_"),
 )
 _EVENTS_OF = select(judgement_events).where(_OF_LEASE).order_by(judgement_events.c.event_id)
-_HAS_EVENTS = select(judgement_events.c.event_id).where(_OF_LEASE).limit(1)
 
 
 def list_events(
@@ -266,7 +272,12 @@ def last_final_id(connection: Connection, annotator_id: str) -> str | None:
 
     Finals on pairs that are no candidates any more stay: reopened, nobody could finish them.
     """
-    return connection.execute(_LAST_FINAL, {"annotator_id": annotator_id}).scalar()
+    return read_done(connection, annotator_id).last_final
+
+
+def read_done(connection: Connection, annotator_id: str) -> Done:
+    """Return what an annotator has done at the desk."""
+    return Done(*connection.execute(_DONE, {"annotator_id": annotator_id}).one())
 
 
 _LAST_FINAL = (
@@ -281,6 +292,8 @@ _LAST_FINAL = (
     .order_by(judgement_events.c.event_id.desc())
     .limit(1)
 )
+_NUM_FINISHED = select(func.count()).select_from(leases).where(_MINE_FINISHED)
+_DONE = select(_LAST_FINAL.scalar_subquery(), _NUM_FINISHED.scalar_subquery())
 
 
 def count_finals(connection: Connection) -> int:
@@ -288,14 +301,6 @@ def count_finals(connection: Connection) -> int:
     query = select(func.count()).select_from(judgement_events)
     query = query.where(is_live_final(), judgement_events.c.pass_ != OUTSIDE)
     return connection.execute(query).scalar_one()
-
-
-def count_finished(connection: Connection, annotator_id: str) -> int:
-    """Count what an annotator has finished at the desk, gold and repeats too."""
-    return connection.execute(_COUNT_FINISHED, {"annotator_id": annotator_id}).scalar_one()
-
-
-_COUNT_FINISHED = select(func.count()).select_from(leases).where(_MINE_FINISHED)
 
 
 def last_finished(connection: Connection, annotator_id: str, *, limit: int) -> list[datetime]:

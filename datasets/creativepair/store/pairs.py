@@ -27,6 +27,7 @@ from creativepair.columns import list_batches
 from creativepair.errors import NotFoundError
 from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStatus
 from creativepair.store.gold import is_data
+from creativepair.store.guidelines import NEWEST_VERSION
 from creativepair.store.locks import take_turn
 from creativepair.store.tables import (
     creatives,
@@ -54,11 +55,16 @@ class KnownPair:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest of what is known of a pair; its draft is one that saw the item as it is now."""
+    """The newest of what is known of a pair; its draft is one that saw the item as it is now.
+
+    Attributes:
+        guideline: version in force, the same for all pairs.
+    """
 
     item_revision: int
     evidence_version: int | None
     draft_id: str | None
+    guideline: int
 
 
 def next_evidence_version(connection: Connection) -> int:
@@ -365,13 +371,13 @@ _NEWEST_DRAFT = (
     .limit(1)
     .scalar_subquery()
 )
-_NEWEST_VERSION = (
+_NEWEST_EVIDENCE = (
     select(func.max(evidence.c.version))
     .where(evidence.c.pair_id == pairs.c.pair_id)
     .scalar_subquery()
 )
 _FIND_NEWEST = (
-    select(items.c.revision, _NEWEST_VERSION, _NEWEST_DRAFT)
+    select(items.c.revision, _NEWEST_EVIDENCE, _NEWEST_DRAFT, NEWEST_VERSION)
     .select_from(pairs.join(items, items.c.item_id == pairs.c.item_id))
     .where(pairs.c.pair_id == _PAIR)
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from annotators.draws import draw_left
-from annotators.queue import coming_pairs, current_lease, require_lease
+from annotators.queue import coming_pairs, current_lease, list_running, require_lease
 from creativepair.errors import NotFoundError
 from creativepair.records import Arm, ChainStatus, Item, JudgementEvent, Lease, Source, Step
 from creativepair.store import catalogue, judgements
@@ -174,7 +174,8 @@ def test_the_side_of_a_pair_is_the_same_whenever_it_is_asked() -> None:
 def test_the_pairs_announced_for_preloading_are_those_that_come(desk: "Desk") -> None:
     finish_first = desk.lease()
     with desk.store.read() as connection:
-        coming = coming_pairs(connection, desk.workspace, "ann", "annotator", now=desk.now, limit=2)
+        running = list_running(connection, desk.workspace, "ann", "annotator")
+        coming = coming_pairs(connection, desk.workspace, "ann", running, now=desk.now, limit=2)
     assert len(coming) == 2
     for pair_id, left_is in coming:
         finish(desk, finish_first)
