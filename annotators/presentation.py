@@ -18,8 +18,9 @@ from annotators.state import InHand
 from creativepair.chain import Chain
 from creativepair.protocol import Protocol
 from creativepair.records import Arm, Batch, Draft, Evidence, JudgementEvent, Lease, Record
-from creativepair.store import catalogue, gold, judgements, pairs
+from creativepair.store import judgements, pairs
 from creativepair.store.judgements import Autosave
+from creativepair.store.shown import Coming, Shown, get_shown
 from creativepair.wording import Identity, other, to_person
 from creativepair.workspace import Workspace
 
@@ -165,18 +166,16 @@ def show_step(
     if in_hand is None:
         return StepView.model_validate({"step": "empty", **progress})
     lease, state = in_hand.lease, in_hand.state
-    item = catalogue.get_item_of_pair(connection, lease.pair_id, lease.item_revision)
-    shown: dict[str, object] = {}
+    shown = get_shown(connection, lease.pair_id, lease.item_revision)
+    of_step: dict[str, object] = {}
     if state.blind is None:
         coming = coming_pairs(
             connection, workspace, annotator_id, running, now=now, limit=NUM_PRELOADED
         )
-        images, *later = _list_images(connection, [(lease.pair_id, lease.left_is), *coming])
-        shown["coming"] = [sha256 for images in later for sha256 in images]
-        shown["shown_first"] = _shown_first(connection, workspace.protocol, lease)
+        of_step["coming"] = [sha256 for pair in coming for sha256 in _order_pictures(*pair)]
+        of_step["shown_first"] = _shown_first(connection, workspace.protocol, lease)
     else:
-        [images] = _list_images(connection, [(lease.pair_id, lease.left_is)])
-        shown["reveal"] = _reveal(connection, workspace.protocol, lease, state.blind)
+        of_step["reveal"] = _reveal(connection, workspace.protocol, lease, state.blind)
     step = "blind" if state.blind is None else "final"
     return StepView.model_validate(
         {
@@ -184,27 +183,20 @@ def show_step(
             "lease": lease.lease_id,
             "decision": decision_id(lease.lease_id, step, state.revision),
             "pair": lease.pair_id,
-            "title": item.title or item.item_id if item else "",
-            "category": item.category if item else None,
-            "queries": item.queries if item else (),
-            "images": images,
-            **shown,
+            "title": shown.item.title or shown.item.item_id,
+            "category": shown.item.category,
+            "queries": shown.item.queries,
+            "images": _order_pictures(shown, lease.left_is),
+            **of_step,
             **progress,
         }
     )
 
 
-def _list_images(
-    connection: Connection, pairs_shown: Sequence[tuple[str, Identity]]
-) -> list[tuple[str, str]]:
-    """Return the pictures of pairs, left then right."""
-    found = pairs.list_pictures(connection, [pair_id for pair_id, _ in pairs_shown])
-    listed = []
-    for pair_id, left_is in pairs_shown:
-        made = None if pair_id in found else gold.get_gold(connection, pair_id)
-        a, b = (made.derivative_a, made.derivative_b) if made else found[pair_id]
-        listed.append((a, b) if left_is == "A" else (b, a))
-    return listed
+def _order_pictures(pair: Shown | Coming, left_is: Identity) -> tuple[str, str]:
+    """Return the pictures of a pair, left then right."""
+    a, b = pair.picture_a, pair.picture_b
+    return (a, b) if left_is == "A" else (b, a)
 
 
 def _reveal(

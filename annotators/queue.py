@@ -16,8 +16,9 @@ from sqlalchemy import Connection
 from annotators.draws import draw_arm, draw_left, draw_number
 from annotators.state import InHand, fold
 from creativepair.errors import NotFoundError, StateError
-from creativepair.records import OUTSIDE, Arm, Batch, Lease, Task
+from creativepair.records import OUTSIDE, Arm, Batch, Lease
 from creativepair.store import gold, judgements, pairs, tasks
+from creativepair.store.shown import Coming, list_coming
 from creativepair.wording import Identity, other
 from creativepair.workspace import Workspace
 
@@ -126,19 +127,20 @@ def coming_pairs(
     *,
     now: datetime,
     limit: int,
-) -> list[tuple[str, Identity]]:
-    """Return the pairs that will come next with their left side, for preloading pictures.
+) -> list[tuple[Coming, Identity]]:
+    """Return the pairs that will come next and how they would be shown, to preload pictures.
 
     A guess: another annotator may take them first, and gold or a repeat may come between.
     """
-    found: list[Task] = []
+    found: list[Coming] = []
     for batch in running:
         left = limit - len(found)
         if left:
-            found += tasks.next_tasks(connection, annotator_id, batch.batch_id, now=now, limit=left)
+            found += list_coming(connection, annotator_id, batch.batch_id, now=now, limit=left)
     seed = workspace.settings.seed
     return [
-        (task.pair_id, draw_left(seed, annotator_id, task.pair_id, task.pass_)) for task in found
+        (coming, draw_left(seed, annotator_id, coming.task.pair_id, coming.task.pass_))
+        for coming in found
     ]
 
 

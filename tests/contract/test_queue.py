@@ -35,6 +35,7 @@ from creativepair.records import (
     Step,
 )
 from creativepair.store import Store, catalogue, gold, judgements, pairs, tasks
+from creativepair.store.shown import Coming
 from creativepair.wording import Identity
 from creativepair.workspace import Review, Settings, Workspace
 
@@ -77,7 +78,7 @@ class Office:
 
     def coming(
         self, connection: Connection, who: str, limit: int = 1
-    ) -> list[tuple[str, Identity]]:
+    ) -> list[tuple[Coming, Identity]]:
         running = list_running(connection, self.workspace, who, "annotator")
         return coming_pairs(connection, self.workspace, who, running, now=self.now, limit=limit)
 
@@ -407,10 +408,10 @@ def test_what_comes_next_is_announced_while_nobody_takes_it(store: Store) -> Non
     lease = office.must_lease("ann")
     with store.read() as connection:
         coming = office.coming(connection, "ann", limit=2)
-    for pair_id, left_is in coming:
+    for pair, left_is in coming:
         office.judge(lease)
         lease = office.must_lease("ann")
-        assert (lease.pair_id, lease.left_is) == (pair_id, left_is)
+        assert (lease.pair_id, lease.left_is) == (pair.task.pair_id, left_is)
 
 
 def test_many_people_at_once_fill_each_target_exactly(store: Store) -> None:

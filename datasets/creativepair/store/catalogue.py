@@ -14,7 +14,6 @@ from sqlalchemy import (
     Row,
     Table,
     and_,
-    bindparam,
     func,
     select,
     update,
@@ -85,23 +84,6 @@ def list_items(connection: Connection, item_ids: Sequence[str] | None = None) ->
         for chunk in _chunks(item_ids)
         for row in connection.execute(query.where(items.c.item_id.in_(chunk)))
     ]
-
-
-def get_item_of_pair(connection: Connection, pair_id: str, revision: int) -> Item | None:
-    """Return the item of a pair at one revision."""
-    wanted = {"pair": pair_id, "of_revision": revision}
-    row = connection.execute(_ITEM_OF_PAIR, wanted).one_or_none()
-    return _item(row) if row else None
-
-
-_ITEM_OF_PAIR = (
-    select(item_revisions)
-    .join(pairs, pairs.c.item_id == item_revisions.c.item_id)
-    .where(
-        pairs.c.pair_id == bindparam("pair"),
-        item_revisions.c.revision == bindparam("of_revision"),
-    )
-)
 
 
 def put_creatives(connection: Connection, new: Sequence[Creative], *, replace: bool = False) -> int:

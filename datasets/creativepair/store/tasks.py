@@ -233,7 +233,7 @@ def next_tasks(
     """
     wanted = {"annotator": annotator_id, "batch": batch_id, "now": now, "limit": limit}
     while True:
-        rows = connection.execute(_LOCK_NEXT if lock else _NEXT, wanted)
+        rows = connection.execute(_LOCK_NEXT if lock else NEXT_TASKS, wanted)
         found = [Task.model_validate(row._asdict()) for row in rows]
         if not lock or connection.dialect.name == "sqlite":
             return found
@@ -291,12 +291,13 @@ def _of_annotator(table: Table) -> ColumnElement[bool]:
 _OF_CANDIDATE = (
     select(pairs.c.pair_id)
     .where(pairs.c.pair_id == tasks.c.pair_id, pairs.c.status == PairStatus.CANDIDATE.value)
+    .correlate(tasks)
     .exists()
 )
 _IS_OPEN = tasks.c.paused_at.is_(None) & _OF_CANDIDATE & (_num_finals() < tasks.c.target)
 _SETTLE = update(tasks).where(_ONE).values(is_open=_IS_OPEN)
 _SETTLE_ALL = update(tasks).where(tasks.c.is_open != _IS_OPEN).values(is_open=_IS_OPEN)
-_NEXT = (
+NEXT_TASKS = (
     select(*_COLUMNS)
     .where(
         tasks.c.batch_id == bindparam("batch"),
@@ -309,7 +310,8 @@ _NEXT = (
     .order_by(tasks.c.rank, tasks.c.pair_id)
     .limit(bindparam("limit"))
 )
-_LOCK_NEXT = _NEXT.with_for_update(of=tasks, skip_locked=True)
+"""SQL: see `next_tasks`."""
+_LOCK_NEXT = NEXT_TASKS.with_for_update(of=tasks, skip_locked=True)
 _USED_BY_OTHERS = select(
     _num_finals(judgement_events.c.annotator_id != bindparam("annotator"))
     + _num_leases(leases.c.annotator_id != bindparam("annotator"))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    bindparam,
     case,
     delete,
     insert,
@@ -25,7 +26,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from creativepair.errors import NotFoundError, StateError
-from creativepair.store.tables import password_links, sessions, sign_in_attempts, users
+from creativepair.store.tables import (
+    UtcDateTime,
+    password_links,
+    sessions,
+    sign_in_attempts,
+    users,
+)
 
 
 class Role(StrEnum):
@@ -211,18 +218,22 @@ def add_session(
 
 def find_session(connection: Connection, token: str, *, now: datetime) -> User | None:
     """Return who a session belongs to; None when it is unknown, over, or its person disabled."""
-    query = (
-        select(users)
-        .join(sessions, sessions.c.user_id == users.c.user_id)
-        .where(
-            sessions.c.token_sha256 == sha256_of(token),
-            sessions.c.revoked_at.is_(None),
-            sessions.c.expires_at > now,
-            users.c.disabled_at.is_(None),
-        )
-    )
-    row = connection.execute(query).one_or_none()
+    wanted = {"token": sha256_of(token), "now": now}
+    row = connection.execute(_FIND_SESSION, wanted).one_or_none()
     return _user(row) if row else None
+
+
+# Every request asks this, so it stands ready: building it takes longer than running it.
+_FIND_SESSION = (
+    select(users)
+    .join(sessions, sessions.c.user_id == users.c.user_id)
+    .where(
+        sessions.c.token_sha256 == bindparam("token"),
+        sessions.c.revoked_at.is_(None),
+        sessions.c.expires_at > bindparam("now", type_=UtcDateTime),
+        users.c.disabled_at.is_(None),
+    )
+)
 
 
 def end_session(connection: Connection, token: str, *, now: datetime) -> None:

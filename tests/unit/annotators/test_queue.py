@@ -177,10 +177,10 @@ def test_the_pairs_announced_for_preloading_are_those_that_come(desk: "Desk") ->
         running = list_running(connection, desk.workspace, "ann", "annotator")
         coming = coming_pairs(connection, desk.workspace, "ann", running, now=desk.now, limit=2)
     assert len(coming) == 2
-    for pair_id, left_is in coming:
+    for pair, left_is in coming:
         finish(desk, finish_first)
         finish_first = desk.lease()
-        assert (finish_first.pair_id, finish_first.left_is) == (pair_id, left_is)
+        assert (finish_first.pair_id, finish_first.left_is) == (pair.task.pair_id, left_is)
 
 
 def test_a_lease_takes_a_newer_draft_and_evidence_while_nothing_is_decided(
