@@ -7,7 +7,7 @@ The answer leaves after the commit, so what the desk shows as done is on the dis
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar, cast
 
@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from annotators import decisions
 from annotators.decisions import FinalAction, Timing, to_verdict
@@ -143,6 +144,28 @@ def desk_routes(studio: Studio) -> list[Route]:
         Route("/desk/guidelines", desk.guidelines),
         Route("/desk/report", desk.report, methods=["POST"]),
     ]
+
+
+class ShortCut:
+    """ASGI middleware: serves our own routes without what stands before Streamlit's.
+
+    Each of those costs a decision time and does nothing for it: sessions of `st.login`, packing of
+    large answers, checks of file paths.
+    """
+
+    def __init__(self, app: ASGIApp, *, routes: Sequence[Route]) -> None:
+        self._app = app
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request that is for one of the routes; pass on all else."""
+        for route in self._routes:
+            match, found = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(found)
+                await route.handle(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
 
 
 async def _health(_request: Request) -> Response:

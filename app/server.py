@@ -19,7 +19,7 @@ from app.accounts.forms import account_routes
 from app.accounts.gate import SessionGate
 from app.bootstrap import Studio, serve_studio
 from app.guard import LOOPBACK_HOSTS, HostGuard, LocalGuard, require_loopback
-from app.routes import desk_routes
+from app.routes import ShortCut, desk_routes
 from creativepair.errors import StateError
 from creativepair.store import users
 
@@ -79,15 +79,18 @@ def build_app(
     with studio.store.write() as connection:
         # Pairs of a workspace that an older program built have no tasks yet.
         fill(connection, studio.workspace, now=datetime.now(UTC))
+    routes = desk_routes(studio)
+    short_cut = Middleware(ShortCut, routes=routes)
     if not asks:
-        return st.App(_SCRIPT, routes=desk_routes(studio), middleware=[Middleware(LocalGuard)])
+        return st.App(_SCRIPT, routes=routes, middleware=[Middleware(LocalGuard), short_cut])
     names = LOOPBACK_HOSTS | {host.lower() for host in hosts}
     return st.App(
         _SCRIPT,
-        routes=[*account_routes(studio), *desk_routes(studio)],
+        routes=[*account_routes(studio), *routes],
         middleware=[
             Middleware(HostGuard, hosts=names, behind_proxy=trusted_proxy is not None),
             Middleware(SessionGate, store=studio.store),
+            short_cut,
         ],
     )
 

@@ -35,6 +35,11 @@ class Store:
 
     engine: Engine
 
+    @property
+    def never_waits_to_read(self) -> bool:
+        """Whether a reader waits neither for a network nor for a writer."""
+        return self.engine.dialect.name == "sqlite"
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view; nothing is written."""
