@@ -80,11 +80,19 @@ NUM_PLACES = 50
 
 def fill_workspace(root: Path, num_pairs: int, **review: Any) -> tuple[Workspace, Store]:
     """Make a workspace with so many pairs, each of an item of its own, and people to judge them."""
-    settings = Settings(name="Load", review=Review(**review))
-    workspace = create_workspace(root, settings)
+    workspace = create_workspace(root, Settings(name="Load", review=Review(**review)))
     store = create_store(workspace.database_url)
+    add_pairs(workspace, store, [f"item-{number}" for number in range(num_pairs)])
+    add_people(store, NUM_PEOPLE)
+    return workspace, store
+
+
+def add_pairs(
+    workspace: Workspace, store: Store, item_ids: Sequence[str], *, drafted: bool = True
+) -> None:
+    """Store a pair of each item and open it for judging; with evidence and a draft if asked."""
     now = datetime.now(UTC)
-    built = [make_pair(f"item-{number}") for number in range(num_pairs)]
+    built = [make_pair(item_id) for item_id in item_ids]
     with store.write() as connection:
         catalogue.put_items(connection, [make_item(pair.item_id) for pair in built], now=now)
         names = [(pair.item_id, c) for pair in built for c in (pair.creative_a, pair.creative_b)]
@@ -92,15 +100,23 @@ def fill_workspace(root: Path, num_pairs: int, **review: Any) -> tuple[Workspace
         pairs.save_build(
             connection,
             pairs_built=built,
-            evidence_built=[make_evidence(pair.pair_id) for pair in built],
+            evidence_built=[make_evidence(pair.pair_id) for pair in built] if drafted else [],
             settings={},
             summary={},
             now=now,
         )
-        chain = make_chain(workspace.protocol)
-        pairs.add_drafts(connection, [make_draft(pair.pair_id, chain) for pair in built], now=now)
+        if drafted:
+            chain = make_chain(workspace.protocol)
+            drafts = [make_draft(pair.pair_id, chain) for pair in built]
+            pairs.add_drafts(connection, drafts, now=now)
         fill(connection, workspace, now=now)
-        for number in range(NUM_PEOPLE):
+
+
+def add_people(store: Store, number_of_people: int) -> None:
+    """Add annotators, each with a session."""
+    now = datetime.now(UTC)
+    with store.write() as connection:
+        for number in range(number_of_people):
             users.add_user(
                 connection, name_of(number), name=name_of(number), role=Role.ANNOTATOR, now=now
             )
@@ -111,7 +127,6 @@ def fill_workspace(root: Path, num_pairs: int, **review: Any) -> tuple[Workspace
                 now=now,
                 expires_at=now + timedelta(hours=12),
             )
-    return workspace, store
 
 
 def name_of(number: int) -> str:
