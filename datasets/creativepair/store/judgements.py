@@ -5,14 +5,13 @@ takes the connection of a transaction of `Store`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     BindParameter,
     Connection,
-    Row,
     and_,
     bindparam,
     delete,
@@ -25,6 +24,7 @@ from sqlalchemy import (
 from creativepair.records import OUTSIDE, Arm, JudgementEvent, Lease, PairStatus, Step
 from creativepair.store.finals import is_live_final
 from creativepair.store.gold import is_asked
+from creativepair.store.prepared import Prepared
 from creativepair.store.tables import UtcDateTime, autosaves, judgement_events, leases, pairs
 from creativepair.store.tasks import lock_tasks, settle
 
@@ -62,26 +62,29 @@ _MINE_FINISHED = _MINE & leases.c.finished_at.is_not(None)
 
 def add_lease(connection: Connection, lease: Lease) -> None:
     """Add a lease."""
-    connection.execute(_ADD_LEASE, lease.model_dump())
+    _ADD_LEASE.run(connection, lease.model_dump())
 
 
-_ADD_LEASE = insert(leases)
+_ADD_LEASE = Prepared(insert(leases), columns=list(Lease.model_fields))
 
 
 def update_lease(connection: Connection, lease: Lease) -> None:
     """Write a lease's present state over its row."""
-    connection.execute(_UPDATE_LEASE, {"of_lease": lease.lease_id, **lease.model_dump()})
+    _UPDATE_LEASE.run(connection, {"of_lease": lease.lease_id, **lease.model_dump()})
 
 
-_UPDATE_LEASE = update(leases).where(leases.c.lease_id == bindparam("of_lease"))
+_UPDATE_LEASE = Prepared(
+    update(leases).where(leases.c.lease_id == bindparam("of_lease")),
+    columns=list(Lease.model_fields),
+)
 
 
 def get_lease(connection: Connection, lease_id: str) -> Lease | None:
     """Return a lease, or None when there is none of that id."""
-    return _lease(connection.execute(_GET_LEASE, {"lease_id": lease_id}).one_or_none())
+    return _lease(_GET_LEASE.find(connection, {"lease_id": lease_id}))
 
 
-_GET_LEASE = select(leases).where(leases.c.lease_id == bindparam("lease_id"))
+_GET_LEASE = Prepared(select(leases).where(leases.c.lease_id == bindparam("lease_id")))
 
 
 def open_leases(connection: Connection, annotator_id: str, protocol: str) -> list[Lease]:
@@ -90,8 +93,7 @@ def open_leases(connection: Connection, annotator_id: str, protocol: str) -> lis
     A lease under another protocol is not open: its chain could not be finished.
     """
     whose = {"annotator_id": annotator_id, "protocol": protocol}
-    rows = connection.execute(_OPEN_LEASES, whose)
-    return [Lease.model_validate(row._asdict()) for row in rows]
+    return [Lease.model_validate(row) for row in _OPEN_LEASES.run(connection, whose)]
 
 
 _LAST_UNDO = (
@@ -99,7 +101,7 @@ _LAST_UNDO = (
     .where(_undo.c.lease_id == leases.c.lease_id, _undo.c.step == Step.UNDO.value)
     .scalar_subquery()
 )
-_OPEN_LEASES = (
+_OPEN_LEASES = Prepared(
     select(leases)
     .join(pairs, pairs.c.pair_id == leases.c.pair_id)
     .where(
@@ -120,10 +122,10 @@ _OPEN_LEASES = (
 
 def last_lease(connection: Connection, annotator_id: str) -> Lease | None:
     """Return the lease that an annotator was given last."""
-    return _lease(connection.execute(_LAST_LEASE, {"annotator_id": annotator_id}).one_or_none())
+    return _lease(_LAST_LEASE.find(connection, {"annotator_id": annotator_id}))
 
 
-_LAST_LEASE = (
+_LAST_LEASE = Prepared(
     select(leases).where(_MINE).order_by(leases.c.created_at.desc(), leases.c.lease_id).limit(1)
 )
 
@@ -134,7 +136,7 @@ def lease_to_repeat(connection: Connection, annotator_id: str, *, after: int) ->
     None when there is none, or each was repeated.
     """
     wanted = {"annotator_id": annotator_id, "offset": after - 1}
-    return _lease(connection.execute(_LEASE_TO_REPEAT, wanted).one_or_none())
+    return _lease(_LEASE_TO_REPEAT.find(connection, wanted))
 
 
 _again = leases.alias("again")
@@ -155,7 +157,7 @@ _REPEATED = (
     )
     .exists()
 )
-_LEASE_TO_REPEAT = (
+_LEASE_TO_REPEAT = Prepared(
     select(leases)
     .join(pairs, pairs.c.pair_id == leases.c.pair_id)
     .where(
@@ -186,25 +188,22 @@ def add_events(connection: Connection, events: Sequence[JudgementEvent]) -> None
     turns = [event for event in events if event.step in (Step.FINAL, Step.UNDO)]
     keys = [(event.pair_id, event.pass_) for event in turns]
     lock_tasks(connection, keys)
-    connection.execute(_ADD_EVENTS, rows)
-    if not turns:
-        return
-    ends = [
-        {
+    for row in rows:
+        _ADD_EVENTS.run(connection, row)
+    for event in turns:
+        end = {
             "whose": event.annotator_id,
             "pair": event.pair_id,
             "of_pass": event.pass_,
             "at": event.decided_at if event.step is Step.FINAL else None,
         }
-        for event in turns
-    ]
-    connection.execute(_END_LEASES, ends)
+        _END_LEASES.run(connection, end)
     settle(connection, keys)
 
 
-_ADD_EVENTS = insert(judgement_events)
+_ADD_EVENTS = Prepared(insert(judgement_events), columns=list(JudgementEvent.model_fields))
 # By whom and what, not by lease: a judgement that was imported has none, and finishes one too.
-_END_LEASES = (
+_END_LEASES = Prepared(
     update(leases)
     .where(
         leases.c.annotator_id == bindparam("whose"),
@@ -217,19 +216,19 @@ _END_LEASES = (
 
 def find_event(connection: Connection, decision_id: str) -> JudgementEvent | None:
     """Return the event of a decision, or None when it was never stored."""
-    row = connection.execute(_FIND_EVENT, {"decision": decision_id}).one_or_none()
+    row = _FIND_EVENT.find(connection, {"decision": decision_id})
     return _event(row) if row else None
 
 
-_FIND_EVENT = select(judgement_events).where(
-    judgement_events.c.decision_id == bindparam("decision")
+_FIND_EVENT = Prepared(
+    select(judgement_events).where(judgement_events.c.decision_id == bindparam("decision"))
 )
 
 
 def events_of(connection: Connection, lease: Lease) -> list[JudgementEvent]:
     """List the events of a lease's judgement in the order they were stored, imported ones too."""
     key = {name: getattr(lease, name) for name in ("annotator_id", "pair_id", "pass_")}
-    return [_event(row) for row in connection.execute(_EVENTS_OF, key)]
+    return [_event(row) for row in _EVENTS_OF.run(connection, key)]
 
 
 _OF_LEASE = and_(
@@ -237,7 +236,9 @@ _OF_LEASE = and_(
     judgement_events.c.pair_id == bindparam("pair_id"),
     judgement_events.c.pass_ == bindparam("pass_"),
 )
-_EVENTS_OF = select(judgement_events).where(_OF_LEASE).order_by(judgement_events.c.event_id)
+_EVENTS_OF = Prepared(
+    select(judgement_events).where(_OF_LEASE).order_by(judgement_events.c.event_id)
+)
 
 
 def list_events(
@@ -253,13 +254,14 @@ def list_events(
     for name, value in wanted.items():
         if value is not None:
             query = query.where(judgement_events.c[name] == value)
-    return [_event(row) for row in connection.execute(query)]
+    return [_event(row._asdict()) for row in connection.execute(query)]
 
 
 def list_events_of_pairs(connection: Connection, pair_ids: Sequence[str]) -> list[JudgementEvent]:
     """List the events of some pairs in the order they were stored."""
     query = select(judgement_events).where(judgement_events.c.pair_id.in_(pair_ids))
-    return [_event(row) for row in connection.execute(query.order_by(judgement_events.c.event_id))]
+    rows = connection.execute(query.order_by(judgement_events.c.event_id))
+    return [_event(row._asdict()) for row in rows]
 
 
 def newest_event_id(connection: Connection) -> int:
@@ -277,7 +279,8 @@ def last_final_id(connection: Connection, annotator_id: str) -> str | None:
 
 def read_done(connection: Connection, annotator_id: str) -> Done:
     """Return what an annotator has done at the desk."""
-    return Done(*connection.execute(_DONE, {"annotator_id": annotator_id}).one())
+    [row] = _DONE.run(connection, {"annotator_id": annotator_id})
+    return Done(**row)
 
 
 _LAST_FINAL = (
@@ -293,7 +296,12 @@ _LAST_FINAL = (
     .limit(1)
 )
 _NUM_FINISHED = select(func.count()).select_from(leases).where(_MINE_FINISHED)
-_DONE = select(_LAST_FINAL.scalar_subquery(), _NUM_FINISHED.scalar_subquery())
+_DONE = Prepared(
+    select(
+        _LAST_FINAL.scalar_subquery().label("last_final"),
+        _NUM_FINISHED.scalar_subquery().label("num_finished"),
+    )
+)
 
 
 def count_finals(connection: Connection) -> int:
@@ -338,20 +346,21 @@ def save_edits(
 
 def list_edits(connection: Connection, lease_id: str) -> dict[str, Autosave]:
     """Return the autosaved edits of a lease by question."""
-    rows = connection.execute(_LIST_EDITS, {"lease_id": lease_id})
-    return {
-        row.question: Autosave(row.question, row.verdict, row.typed, row.action) for row in rows
-    }
+    rows = _LIST_EDITS.run(connection, {"lease_id": lease_id})
+    return {row["question"]: Autosave(**row) for row in rows}
 
 
-_LIST_EDITS = select(autosaves).where(autosaves.c.lease_id == bindparam("lease_id"))
+_LIST_EDITS = Prepared(
+    select(*(autosaves.c[edit.name] for edit in fields(Autosave))).where(
+        autosaves.c.lease_id == bindparam("lease_id")
+    )
+)
 
 
-def _lease(row: Row[Any] | None) -> Lease | None:
-    return Lease.model_validate(row._asdict()) if row else None
+def _lease(row: dict[str, Any] | None) -> Lease | None:
+    return Lease.model_validate(row) if row else None
 
 
-def _event(row: Row[Any]) -> JudgementEvent:
-    values = row._asdict()
-    values.pop("event_id")
-    return JudgementEvent.model_validate(values)
+def _event(row: dict[str, Any]) -> JudgementEvent:
+    row.pop("event_id")
+    return JudgementEvent.model_validate(row)

@@ -29,6 +29,7 @@ from creativepair.records import NOT_CONSIDERED, Draft, Evidence, Pair, PairStat
 from creativepair.store.gold import is_data
 from creativepair.store.guidelines import NEWEST_VERSION
 from creativepair.store.locks import take_turn
+from creativepair.store.prepared import Prepared
 from creativepair.store.tables import (
     creatives,
     drafts,
@@ -167,12 +168,12 @@ def get_evidence(connection: Connection, pair_id: str, version: int | None) -> E
     if version is None:
         return None
     wanted = {"pair": pair_id, "version": version}
-    row = connection.execute(_GET_EVIDENCE, wanted).one_or_none()
-    return Evidence.model_validate(row._asdict()) if row else None
+    row = _GET_EVIDENCE.find(connection, wanted)
+    return Evidence.model_validate(row) if row else None
 
 
-_GET_EVIDENCE = select(evidence).where(
-    evidence.c.pair_id == _PAIR, evidence.c.version == bindparam("version")
+_GET_EVIDENCE = Prepared(
+    select(evidence).where(evidence.c.pair_id == _PAIR, evidence.c.version == bindparam("version"))
 )
 
 
@@ -194,7 +195,8 @@ _LIST_PICTURES = (
 def find_newest(connection: Connection, pair_id: str, protocol: str) -> Newest:
     """Return what a reveal of a pair would show today, under a protocol."""
     wanted = {"pair": pair_id, "protocol": protocol}
-    return Newest(*connection.execute(_FIND_NEWEST, wanted).one())
+    [row] = _FIND_NEWEST.run(connection, wanted)
+    return Newest(**row)
 
 
 def list_evidence_builds(connection: Connection) -> list[dict[str, Any]]:
@@ -284,17 +286,18 @@ def pairs_without_draft(connection: Connection, model_version: str, protocol: st
 
 def get_draft(connection: Connection, draft_id: str) -> Draft:
     """Return one draft that is known to exist."""
-    return _draft(connection.execute(_GET_DRAFT, {"draft": draft_id}).one())
+    [row] = _GET_DRAFT.run(connection, {"draft": draft_id})
+    return _draft(row)
 
 
-_GET_DRAFT = select(drafts).where(drafts.c.draft_id == bindparam("draft"))
+_GET_DRAFT = Prepared(select(drafts).where(drafts.c.draft_id == bindparam("draft")))
 
 
 def list_shown_drafts(connection: Connection) -> dict[str, Draft]:
     """Return the drafts that any decision was made with, by id."""
     shown = select(judgement_events.c.draft_id).where(judgement_events.c.draft_id.is_not(None))
     rows = connection.execute(select(drafts).where(drafts.c.draft_id.in_(shown)))
-    return {row.draft_id: _draft(row) for row in rows}
+    return {row.draft_id: _draft(row._asdict()) for row in rows}
 
 
 def count_pairs(connection: Connection) -> dict[str, int]:
@@ -353,7 +356,7 @@ def outdated_pair_ids(connection: Connection) -> set[str]:
 
 def _newest_drafts(connection: Connection) -> dict[str, Draft]:
     rows = connection.execute(_by_age(select(drafts), newest_first=False))
-    return {row.pair_id: _draft(row) for row in rows}
+    return {row.pair_id: _draft(row._asdict()) for row in rows}
 
 
 def _by_age(query: Select[Any], *, newest_first: bool = True) -> Select[Any]:
@@ -376,8 +379,13 @@ _NEWEST_EVIDENCE = (
     .where(evidence.c.pair_id == pairs.c.pair_id)
     .scalar_subquery()
 )
-_FIND_NEWEST = (
-    select(items.c.revision, _NEWEST_EVIDENCE, _NEWEST_DRAFT, NEWEST_VERSION)
+_FIND_NEWEST = Prepared(
+    select(
+        items.c.revision.label("item_revision"),
+        _NEWEST_EVIDENCE.label("evidence_version"),
+        _NEWEST_DRAFT.label("draft_id"),
+        NEWEST_VERSION.label("guideline"),
+    )
     .select_from(pairs.join(items, items.c.item_id == pairs.c.item_id))
     .where(pairs.c.pair_id == _PAIR)
 )
@@ -387,7 +395,6 @@ def _labelled(table: Any, prefix: str) -> list[Any]:  # noqa: ANN401 (labels hav
     return [column.label(prefix + column.name) for column in table.c]
 
 
-def _draft(row: Row[Any]) -> Draft:
-    values = row._asdict()
-    del values["created_at"], values["protocol"]
-    return Draft.model_validate(values)
+def _draft(row: dict[str, Any]) -> Draft:
+    del row["created_at"], row["protocol"]
+    return Draft.model_validate(row)

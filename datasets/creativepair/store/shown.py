@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select
 
 from creativepair.records import Item, Task
+from creativepair.store.prepared import Prepared
 from creativepair.store.tables import creatives, gold, item_revisions, pairs, tasks
 from creativepair.store.tasks import NEXT_TASKS
 
@@ -34,9 +35,9 @@ class Coming:
 def get_shown(connection: Connection, pair_id: str, item_revision: int) -> Shown:
     """Return what is shown of a pair that is known to exist, gold too."""
     wanted = {"pair": pair_id, "of_revision": item_revision}
-    values = connection.execute(_GET_SHOWN, wanted).one()._asdict()
-    pictures = values.pop("picture_a"), values.pop("picture_b")
-    return Shown(Item.model_validate(values), *pictures)
+    [row] = _GET_SHOWN.run(connection, wanted)
+    pictures = row.pop("picture_a"), row.pop("picture_b")
+    return Shown(Item.model_validate(row), *pictures)
 
 
 def list_coming(
@@ -45,10 +46,9 @@ def list_coming(
     """List what `next_tasks` does, with pictures."""
     wanted = {"annotator": annotator_id, "batch": batch_id, "now": now, "limit": limit}
     found = []
-    for row in connection.execute(_LIST_COMING, wanted):
-        values = row._asdict()
-        pictures = values.pop("picture_a"), values.pop("picture_b")
-        found.append(Coming(Task.model_validate(values), *pictures))
+    for row in _LIST_COMING.run(connection, wanted):
+        pictures = row.pop("picture_a"), row.pop("picture_b")
+        found.append(Coming(Task.model_validate(row), *pictures))
     return found
 
 
@@ -60,7 +60,7 @@ _OF_B: ColumnElement[bool] = (_B.c.item_id == pairs.c.item_id) & (
     _B.c.creative_id == pairs.c.creative_b
 )
 # Gold shows pictures of its own, which belong to no creative.
-_GET_SHOWN = (
+_GET_SHOWN = Prepared(
     select(
         *(item_revisions.c[name] for name in Item.model_fields),
         func.coalesce(gold.c.derivative_a, _A.c.derivative_sha256).label("picture_a"),
@@ -76,7 +76,7 @@ _GET_SHOWN = (
         item_revisions.c.revision == bindparam("of_revision"),
     )
 )
-_LIST_COMING = (
+_LIST_COMING = Prepared(
     NEXT_TASKS.add_columns(
         _A.c.derivative_sha256.label("picture_a"), _B.c.derivative_sha256.label("picture_b")
     )

@@ -24,6 +24,7 @@ from creativepair.errors import NotFoundError
 from creativepair.records import Batch, PairStatus, Task
 from creativepair.store.finals import is_live_final
 from creativepair.store.locks import take_turn
+from creativepair.store.prepared import Prepared
 from creativepair.store.tables import (
     UtcDateTime,
     assignments,
@@ -57,11 +58,10 @@ def add_batch(
 def list_batches(connection: Connection) -> list[Batch]:
     """List all batches, those of a higher priority first, then the older."""
     found: dict[int, Batch] = {}
-    for row in connection.execute(_LIST_BATCHES):
-        values = row._asdict()
-        annotator_id, role = values.pop("annotator_id"), values.pop("role")
-        batch = found.get(row.batch_id) or Batch.model_validate(values)
-        found[row.batch_id] = batch.model_copy(
+    for row in _LIST_BATCHES.run(connection, {}):
+        annotator_id, role = row.pop("annotator_id"), row.pop("role")
+        batch = found.get(row["batch_id"]) or Batch.model_validate(row)
+        found[batch.batch_id] = batch.model_copy(
             update={
                 "annotators": batch.annotators + ((annotator_id,) if annotator_id else ()),
                 "roles": batch.roles + ((role,) if role else ()),
@@ -70,7 +70,7 @@ def list_batches(connection: Connection) -> list[Batch]:
     return list(found.values())
 
 
-_LIST_BATCHES = (
+_LIST_BATCHES = Prepared(
     select(batches, assignments.c.annotator_id, assignments.c.role)
     .outerjoin(assignments, assignments.c.batch_id == batches.c.batch_id)
     .order_by(batches.c.priority.desc(), batches.c.batch_id, assignments.c.assignment_id)
@@ -114,13 +114,13 @@ def get_task(
 ) -> Task | None:
     """Return a task, or None; locked for this transaction where asked (SQLite is locked whole)."""
     query = _LOCK_TASK if lock else _GET_TASK
-    row = connection.execute(query, {"pair": pair_id, "of_pass": pass_}).one_or_none()
-    return Task.model_validate(row._asdict()) if row else None
+    row = query.find(connection, {"pair": pair_id, "of_pass": pass_})
+    return Task.model_validate(row) if row else None
 
 
 _ONE = (tasks.c.pair_id == bindparam("pair")) & (tasks.c.pass_ == bindparam("of_pass"))
-_GET_TASK = select(*_COLUMNS).where(_ONE)
-_LOCK_TASK = _GET_TASK.with_for_update()
+_GET_TASK = Prepared(select(*_COLUMNS).where(_ONE))
+_LOCK_TASK = Prepared(select(*_COLUMNS).where(_ONE).with_for_update())
 
 
 def newest_passes(connection: Connection, pair_ids: Sequence[str]) -> dict[str, tuple[int, bool]]:
@@ -198,7 +198,7 @@ def lock_tasks(connection: Connection, keys: Iterable[tuple[str, int]]) -> None:
     """
     if connection.dialect.name != "sqlite":
         for pair_id, pass_ in sorted(set(keys)):
-            connection.execute(_LOCK_TASK, {"pair": pair_id, "of_pass": pass_})
+            _LOCK_TASK.run(connection, {"pair": pair_id, "of_pass": pass_})
 
 
 def settle(connection: Connection, keys: Iterable[tuple[str, int]] | None = None) -> None:
@@ -209,9 +209,8 @@ def settle(connection: Connection, keys: Iterable[tuple[str, int]] | None = None
     if keys is None:
         connection.execute(_SETTLE_ALL)
         return
-    rows = [{"pair": pair_id, "of_pass": pass_} for pair_id, pass_ in dict.fromkeys(keys)]
-    if rows:
-        connection.execute(_SETTLE, rows)
+    for pair_id, pass_ in dict.fromkeys(keys):
+        _SETTLE.run(connection, {"pair": pair_id, "of_pass": pass_})
 
 
 def next_tasks(
@@ -233,8 +232,8 @@ def next_tasks(
     """
     wanted = {"annotator": annotator_id, "batch": batch_id, "now": now, "limit": limit}
     while True:
-        rows = connection.execute(_LOCK_NEXT if lock else NEXT_TASKS, wanted)
-        found = [Task.model_validate(row._asdict()) for row in rows]
+        rows = (_LOCK_NEXT if lock else _NEXT).run(connection, wanted)
+        found = [Task.model_validate(row) for row in rows]
         if not lock or connection.dialect.name == "sqlite":
             return found
         # A row that another transaction has just let go can be full, which this statement, begun
@@ -250,8 +249,8 @@ def has_room(connection: Connection, task: Task, annotator_id: str, *, now: date
     True also where this annotator's own final is what fills the target: it can be changed.
     """
     wanted = {"pair": task.pair_id, "of_pass": task.pass_, "annotator": annotator_id, "now": now}
-    used: int = connection.execute(_USED_BY_OTHERS, wanted).scalar_one()
-    return used < task.target
+    [row] = _USED_BY_OTHERS.run(connection, wanted)
+    return bool(row["used"] < task.target)
 
 
 def _num_finals(*others: ColumnElement[bool]) -> ColumnElement[int]:
@@ -295,7 +294,7 @@ _OF_CANDIDATE = (
     .exists()
 )
 _IS_OPEN = tasks.c.paused_at.is_(None) & _OF_CANDIDATE & (_num_finals() < tasks.c.target)
-_SETTLE = update(tasks).where(_ONE).values(is_open=_IS_OPEN)
+_SETTLE = Prepared(update(tasks).where(_ONE).values(is_open=_IS_OPEN))
 _SETTLE_ALL = update(tasks).where(tasks.c.is_open != _IS_OPEN).values(is_open=_IS_OPEN)
 NEXT_TASKS = (
     select(*_COLUMNS)
@@ -311,11 +310,16 @@ NEXT_TASKS = (
     .limit(bindparam("limit"))
 )
 """SQL: see `next_tasks`."""
-_LOCK_NEXT = NEXT_TASKS.with_for_update(of=tasks, skip_locked=True)
-_USED_BY_OTHERS = select(
-    _num_finals(judgement_events.c.annotator_id != bindparam("annotator"))
-    + _num_leases(leases.c.annotator_id != bindparam("annotator"))
-).where(_ONE)
+_NEXT = Prepared(NEXT_TASKS)
+_LOCK_NEXT = Prepared(NEXT_TASKS.with_for_update(of=tasks, skip_locked=True))
+_USED_BY_OTHERS = Prepared(
+    select(
+        (
+            _num_finals(judgement_events.c.annotator_id != bindparam("annotator"))
+            + _num_leases(leases.c.annotator_id != bindparam("annotator"))
+        ).label("used")
+    ).where(_ONE)
+)
 
 
 def count_open(connection: Connection, batch_ids: Sequence[int]) -> int:

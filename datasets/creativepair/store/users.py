@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     bindparam,
     case,
@@ -26,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from creativepair.errors import NotFoundError, StateError
+from creativepair.store.prepared import Prepared
 from creativepair.store.tables import (
     UtcDateTime,
     password_links,
@@ -91,7 +91,7 @@ def add_user(connection: Connection, user_id: str, *, name: str, role: Role, now
 def find_user(connection: Connection, user_id: str) -> User | None:
     """Return a person, or None when there is no such account."""
     row = connection.execute(select(users).where(users.c.user_id == user_id)).one_or_none()
-    return _user(row) if row else None
+    return _user(row._asdict()) if row else None
 
 
 def get_user(connection: Connection, user_id: str) -> User:
@@ -108,7 +108,9 @@ def get_user(connection: Connection, user_id: str) -> User:
 
 def list_users(connection: Connection) -> list[User]:
     """List everybody by id, the disabled too."""
-    return [_user(row) for row in connection.execute(select(users).order_by(users.c.user_id))]
+    return [
+        _user(row._asdict()) for row in connection.execute(select(users).order_by(users.c.user_id))
+    ]
 
 
 def has_users(connection: Connection) -> bool:
@@ -189,7 +191,7 @@ def find_link(
 ) -> User | None:
     """Return whose password a link sets; None when it is unknown, used, expired or for another."""
     row = connection.execute(_usable_link(token, purpose, now)).one_or_none()
-    return _user(row) if row else None
+    return _user(row._asdict()) if row else None
 
 
 def use_link(connection: Connection, token: str, purpose: Purpose, *, now: datetime) -> User | None:
@@ -219,12 +221,12 @@ def add_session(
 def find_session(connection: Connection, token: str, *, now: datetime) -> User | None:
     """Return who a session belongs to; None when it is unknown, over, or its person disabled."""
     wanted = {"token": sha256_of(token), "now": now}
-    row = connection.execute(_FIND_SESSION, wanted).one_or_none()
+    row = _FIND_SESSION.find(connection, wanted)
     return _user(row) if row else None
 
 
 # Every request asks this, so it stands ready: building it takes longer than running it.
-_FIND_SESSION = (
+_FIND_SESSION = Prepared(
     select(users)
     .join(sessions, sessions.c.user_id == users.c.user_id)
     .where(
@@ -296,6 +298,5 @@ def _revoke(connection: Connection, condition: ColumnElement[bool], now: datetim
     connection.execute(update(sessions).where(live).values(revoked_at=now))
 
 
-def _user(row: Row[Any]) -> User:
-    values = row._asdict()
-    return User(**values | {"role": Role(values["role"])})
+def _user(row: dict[str, Any]) -> User:
+    return User(**row | {"role": Role(row["role"])})
