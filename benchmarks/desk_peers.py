@@ -26,8 +26,8 @@ shown to two  pairs that two people had before them, although one is to judge ea
 failed      requests without an answer, or with one that is no 2xx, or where nothing was handed out
 
 The desk takes no verdict within 400 ms of showing, so that "one person" is there one connection
-that takes turns at the desks of many, and eight are eight such connections. Potato runs with
-`max_annotations_per_user: -1`: as it comes it gives everybody all items at once.
+that takes turns at the desks of 240 people, and eight are eight that share these 240. Potato runs
+with `max_annotations_per_user: -1`: as it comes it gives everybody all items at once.
 """
 
 import argparse
@@ -58,8 +58,7 @@ from benchmarks.peers import Browser, Person, Running, Tally, run_label_studio, 
 from creativepair.store import create_store
 from creativepair.workspace import Review, Settings, create_workspace
 
-PEOPLE_A_CONNECTION = 150  # enough that no connection waits for the dwell time of a person
-CROWD = 8
+PEOPLE = 240  # enough that no connection waits for the dwell time of a person
 
 
 def judge(
@@ -148,14 +147,16 @@ def run_desk(num_tasks: int) -> Iterator[Running]:
             started = time.perf_counter()
             add_pairs(workspace, store, item_ids, drafted=drafted)
             imports[name] = num_tasks / (time.perf_counter() - started)
-            add_people(store, (1 + CROWD) * PEOPLE_A_CONNECTION)
+            add_people(store, PEOPLE)
             store.close()
         server = Server(root / "with drafts")
-        people = iter(range((1 + CROWD) * PEOPLE_A_CONNECTION))
 
-        def let_in(_name: str) -> list[Person]:
-            browser = Browser(server.port)
-            return [DeskPerson(browser, token_of(next(people))) for _ in range(PEOPLE_A_CONNECTION)]
+        def let_in(_word: str, connections: int) -> list[list[Person]]:
+            browsers = [Browser(server.port) for _ in range(connections)]
+            return [
+                [DeskPerson(browser, token_of(n)) for n in range(first, PEOPLE, connections)]
+                for first, browser in enumerate(browsers)
+            ]
 
         try:
             server.start()
@@ -184,8 +185,8 @@ def measure(running: Running, judgements: int, seconds: float) -> dict[str, Figu
     figures: dict[str, Figure | str] = {
         f"import, pairs {name}": Figure(rate, "/s") for name, rate in running.imports.items()
     }
-    for place, number in (("one person", 1), ("8 people", CROWD)):
-        groups = [running.let_in(f"{place.replace(' ', '-')}-{k}") for k in range(number)]
+    for place, word, connections in (("one person", "alone", 1), ("8 people", "crowd", 8)):
+        groups = running.let_in(word, connections)
         tallies, took = judge(groups, judgements, seconds)
         for name in ("next", "submit"):
             waits = [wait for tally in tallies for wait in getattr(tally, f"{name}_s")]

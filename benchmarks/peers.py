@@ -142,11 +142,14 @@ class Person(ABC):
 
 @dataclass
 class Running:
-    """A server that is ready: its version, imports a second and a way to let people in."""
+    """A server that is ready: its version, imports a second and a way to let people in.
+
+    `let_in` takes a word for their names and how many connections; it gives the people of each.
+    """
 
     version: str
     imports: dict[str, float]
-    let_in: Callable[[str], list[Person]]
+    let_in: Callable[[str, int], list[list[Person]]]
 
 
 # --- the servers --------------------------------------------------------------------------------
@@ -207,7 +210,7 @@ def run_label_studio(program: Path, num_tasks: int) -> Iterator[Running]:
             project, drafted = make_project("drafted", drafted_tasks)
             invite = json.loads(lead.demand("GET", "/api/invite", **allowed))["invite_url"]
 
-            def let_in(name: str) -> list[Person]:
+            def sign_up(name: str) -> Person:
                 browser = Browser(port)
                 browser.demand("GET", invite)
                 form = {
@@ -218,7 +221,10 @@ def run_label_studio(program: Path, num_tasks: int) -> Iterator[Running]:
                 browser.demand("POST", invite, urlencode(form))
                 person = LabelStudioPerson(browser, name)
                 person.project = project
-                return [person]
+                return person
+
+            def let_in(word: str, connections: int) -> list[list[Person]]:
+                return [[sign_up(f"{word}-{number}")] for number in range(connections)]
 
             imports = {"alone": alone, "with drafts": drafted}
             yield Running(read_version(program, "label-studio"), imports, let_in)
@@ -261,10 +267,13 @@ def run_potato(program: Path, num_tasks: int) -> Iterator[Running]:
         command = [str(program), "start", "config.yaml", "-p", str(port), "--host", "127.0.0.1"]
         with run_program(command, folder, port, {}):
 
-            def let_in(name: str) -> list[Person]:
+            def sign_in(name: str) -> Person:
                 browser = Browser(port)
                 browser.demand("POST", "/auth", urlencode({"email": name}))
-                return [PotatoPerson(browser, name)]
+                return PotatoPerson(browser, name)
+
+            def let_in(word: str, connections: int) -> list[list[Person]]:
+                return [[sign_in(f"{word}-{number}")] for number in range(connections)]
 
             yield Running(read_version(program, "potato-annotation"), {}, let_in)
 
