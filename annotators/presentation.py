@@ -24,7 +24,6 @@ from creativepair.store.shown import Coming, Shown, get_shown
 from creativepair.wording import Identity, other, to_person
 from creativepair.workspace import Workspace
 
-NUM_PRELOADED = 2
 _SIGNS_PER_LEASE = 6
 
 
@@ -169,9 +168,7 @@ def show_step(
     shown = get_shown(connection, lease.pair_id, lease.item_revision)
     of_step: dict[str, object] = {}
     if state.blind is None:
-        coming = coming_pairs(
-            connection, workspace, annotator_id, running, now=now, limit=NUM_PRELOADED
-        )
+        coming = coming_pairs(connection, workspace, annotator_id, running, now=now)
         of_step["coming"] = [sha256 for pair in coming for sha256 in _order_pictures(*pair)]
         of_step["shown_first"] = _shown_first(connection, workspace.protocol, lease)
     else:

@@ -18,7 +18,7 @@ from annotators.state import InHand, fold
 from creativepair.errors import NotFoundError, StateError
 from creativepair.records import OUTSIDE, Arm, Batch, Lease
 from creativepair.store import gold, judgements, pairs, tasks
-from creativepair.store.shown import Coming, list_coming
+from creativepair.store.shown import MOST_COMING, Coming, list_coming
 from creativepair.wording import Identity, other
 from creativepair.workspace import Workspace
 
@@ -126,7 +126,6 @@ def coming_pairs(
     running: Sequence[Batch],
     *,
     now: datetime,
-    limit: int,
 ) -> list[tuple[Coming, Identity]]:
     """Return the pairs that will come next and how they would be shown, to preload pictures.
 
@@ -134,13 +133,12 @@ def coming_pairs(
     """
     found: list[Coming] = []
     for batch in running:
-        left = limit - len(found)
-        if left:
-            found += list_coming(connection, annotator_id, batch.batch_id, now=now, limit=left)
+        if len(found) < MOST_COMING:
+            found += list_coming(connection, annotator_id, batch.batch_id, now=now)
     seed = workspace.settings.seed
     return [
         (coming, draw_left(seed, annotator_id, coming.task.pair_id, coming.task.pass_))
-        for coming in found
+        for coming in found[:MOST_COMING]
     ]
 
 
@@ -168,19 +166,15 @@ def _find_next(
 ) -> _Next | None:
     seed, review = workspace.settings.seed, workspace.settings.review
     for batch in running:
-        for task in tasks.next_tasks(
-            connection, annotator_id, batch.batch_id, now=now, limit=1, lock=True
-        ):
-            check = _find_check(connection, workspace, annotator_id)
-            if check:
-                return check
-            about = annotator_id, task.pair_id, task.pass_
-            return _Next(
-                task.pair_id,
-                task.pass_,
-                draw_left(seed, *about),
-                draw_arm(review.arm_shares, seed, *about),
-            )
+        task = tasks.take_next(connection, annotator_id, batch.batch_id, now=now)
+        if task is None:
+            continue
+        check = _find_check(connection, workspace, annotator_id)
+        if check:
+            return check
+        about = annotator_id, task.pair_id, task.pass_
+        left_is = draw_left(seed, *about)
+        return _Next(task.pair_id, task.pass_, left_is, draw_arm(review.arm_shares, seed, *about))
     return None
 
 

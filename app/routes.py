@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -179,7 +180,9 @@ class _Desk:
         self._store = studio.store
         self._pictures = studio.workspace.derivatives
         self._meter = ProgressMeter()
-        self._writes = SharedTransactions(studio.store.write, name="decisions")
+        self._writes = SharedTransactions(
+            partial(studio.store.write, by_index=True), name="decisions"
+        )
 
     async def picture(self, request: Request) -> Response:
         """Serve a derivative by its content hash; originals keep their metadata and stay in."""

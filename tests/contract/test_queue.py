@@ -76,11 +76,9 @@ class Office:
             time.sleep(0.05)
         raise AssertionError("what there is to do could not be leased")
 
-    def coming(
-        self, connection: Connection, who: str, limit: int = 1
-    ) -> list[tuple[Coming, Identity]]:
+    def coming(self, connection: Connection, who: str) -> list[tuple[Coming, Identity]]:
         running = list_running(connection, self.workspace, who, "annotator")
-        return coming_pairs(connection, self.workspace, who, running, now=self.now, limit=limit)
+        return coming_pairs(connection, self.workspace, who, running, now=self.now)
 
     def judge(self, lease: Lease, verdict: HumanVerdict = "A", revision: int = 1) -> str:
         key = decision_id(lease.lease_id, "blind", revision)
@@ -407,7 +405,7 @@ def test_what_comes_next_is_announced_while_nobody_takes_it(store: Store) -> Non
     office = make_office(store, 4)
     lease = office.must_lease("ann")
     with store.read() as connection:
-        coming = office.coming(connection, "ann", limit=2)
+        coming = office.coming(connection, "ann")
     for pair, left_is in coming:
         office.judge(lease)
         lease = office.must_lease("ann")

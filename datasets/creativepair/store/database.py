@@ -27,6 +27,11 @@ _ONE_STATE = "REPEATABLE READ"
 # The 2 MB that SQLite takes by itself do not hold the index of a million pairs: saving a build then
 # reads pages back again and again.
 _CACHE_KIB = 32_768
+# Each of these takes PostgreSQL through whole tables; `jit` compiles what runs for 0.2 ms.
+_BY_INDEX = ";".join(
+    f"SET LOCAL {name} = off"
+    for name in ("enable_seqscan", "enable_bitmapscan", "enable_sort", "jit")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +58,20 @@ class Store:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that is durable when the block ends, and undone when it raises."""
+    def write(self, *, by_index: bool = False) -> Iterator[Connection]:
+        """A transaction that is durable when the block ends, and undone when it raises.
+
+        Args:
+            by_index: every statement looks up few rows. PostgreSQL is told so: it plans by what it
+                knew of the tables, which were empty when a batch was just made.
+        """
         with (
             _named_errors(),
             self.engine.connect().execution_options(writes=True) as connection,
             connection.begin(),
         ):
+            if by_index and self.engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(_BY_INDEX)
             yield connection
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 """Doing one thing at a time, across processes."""
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, bindparam, func, select
+
+from creativepair.store.prepared import Prepared
 
 
 def take_turn(connection: Connection, what: str) -> None:
@@ -8,7 +10,18 @@ def take_turn(connection: Connection, what: str) -> None:
 
     SQLite has one writer anyway.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:what, 0))"), {"what": what}
-        )
+    if connection.dialect.name != "postgresql":
+        return
+    transaction = connection.get_transaction()
+    of, held = connection.info.get("turns", (None, set()))
+    if of is not transaction:
+        held = set()
+        connection.info["turns"] = transaction, held
+    if what not in held:
+        _TAKE_TURN.run(connection, {"what": what})
+        held.add(what)
+
+
+_TAKE_TURN = Prepared(
+    select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("what"), 0)))
+)

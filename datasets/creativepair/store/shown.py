@@ -6,12 +6,15 @@ Every function takes the connection of a transaction of `Store`.
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, func, literal_column, select
 
 from creativepair.records import Item, Task
 from creativepair.store.prepared import Prepared
-from creativepair.store.tables import creatives, gold, item_revisions, pairs, tasks
+from creativepair.store.tables import creatives, gold, item_revisions, pairs
 from creativepair.store.tasks import NEXT_TASKS
+
+MOST_COMING = 2
+"""So many pairs are announced, to have their pictures before they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,10 @@ def get_shown(connection: Connection, pair_id: str, item_revision: int) -> Shown
 
 
 def list_coming(
-    connection: Connection, annotator_id: str, batch_id: int, *, now: datetime, limit: int
+    connection: Connection, annotator_id: str, batch_id: int, *, now: datetime
 ) -> list[Coming]:
-    """List what `next_tasks` does, with pictures."""
-    wanted = {"annotator": annotator_id, "batch": batch_id, "now": now, "limit": limit}
+    """List the first tasks that `take_next` could take, `MOST_COMING` of them."""
+    wanted = {"annotator": annotator_id, "batch": batch_id, "now": now}
     found = []
     for row in _LIST_COMING.run(connection, wanted):
         pictures = row.pop("picture_a"), row.pop("picture_b")
@@ -76,11 +79,16 @@ _GET_SHOWN = Prepared(
         item_revisions.c.revision == bindparam("of_revision"),
     )
 )
+# The tasks are found first: joined at once, PostgreSQL may look for the pictures of all of them.
+_next = NEXT_TASKS.limit(literal_column(str(MOST_COMING))).subquery("next")
 _LIST_COMING = Prepared(
-    NEXT_TASKS.add_columns(
-        _A.c.derivative_sha256.label("picture_a"), _B.c.derivative_sha256.label("picture_b")
+    select(
+        _next,
+        _A.c.derivative_sha256.label("picture_a"),
+        _B.c.derivative_sha256.label("picture_b"),
     )
-    .join(pairs, pairs.c.pair_id == tasks.c.pair_id)
+    .join(pairs, pairs.c.pair_id == _next.c.pair_id)
     .join(_A, _OF_A)
     .join(_B, _OF_B)
+    .order_by(_next.c.rank, _next.c.pair_id)
 )

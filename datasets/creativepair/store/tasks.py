@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal_column,
     select,
     update,
 )
@@ -213,34 +214,25 @@ def settle(connection: Connection, keys: Iterable[tuple[str, int]] | None = None
         _SETTLE.run(connection, {"pair": pair_id, "of_pass": pass_})
 
 
-def next_tasks(
-    connection: Connection,
-    annotator_id: str,
-    batch_id: int,
-    *,
-    now: datetime,
-    limit: int,
-    lock: bool = False,
-) -> list[Task]:
-    """List open tasks of a batch that an annotator may take, those of the lowest rank first.
+def take_next(
+    connection: Connection, annotator_id: str, batch_id: int, *, now: datetime
+) -> Task | None:
+    """Return the open task of lowest rank in a batch that an annotator may take; None without one.
 
     That is: whose target is not reached by live finals and other people's leases together, and
-    which this annotator neither holds nor has judged.
-
-    Args:
-        lock: take them for this transaction; others get the next ones meanwhile.
+    which this annotator neither holds nor has judged. It is locked for this transaction; others
+    get the next one meanwhile.
     """
-    wanted = {"annotator": annotator_id, "batch": batch_id, "now": now, "limit": limit}
+    wanted = {"annotator": annotator_id, "batch": batch_id, "now": now}
     while True:
-        rows = (_LOCK_NEXT if lock else _NEXT).run(connection, wanted)
-        found = [Task.model_validate(row) for row in rows]
-        if not lock or connection.dialect.name == "sqlite":
-            return found
+        row = _TAKE_NEXT.find(connection, wanted)
+        task = Task.model_validate(row) if row else None
+        if task is None or connection.dialect.name == "sqlite":
+            return task
         # A row that another transaction has just let go can be full, which this statement, begun
         # before, did not see; the next one does.
-        free = [task for task in found if has_room(connection, task, annotator_id, now=now)]
-        if free or not found:
-            return free
+        if has_room(connection, task, annotator_id, now=now):
+            return task
 
 
 def has_room(connection: Connection, task: Task, annotator_id: str, *, now: datetime) -> bool:
@@ -277,41 +269,47 @@ def _num_leases(*others: ColumnElement[bool]) -> ColumnElement[int]:
     return query.correlate(tasks).scalar_subquery()
 
 
-def _of_annotator(table: Table) -> ColumnElement[bool]:
-    """SQL: a task has a row of this annotator."""
-    rows = select(table.c.pair_id).where(
+def _num_of_annotator(table: Table) -> ColumnElement[int]:
+    """SQL: rows that a task has of this annotator."""
+    query = select(func.count()).where(
         table.c.pair_id == tasks.c.pair_id,
         table.c.pass_ == tasks.c.pass_,
         table.c.annotator_id == bindparam("annotator"),
     )
-    return rows.correlate(tasks).exists()
+    return query.correlate(tasks).scalar_subquery()
 
 
-_OF_CANDIDATE = (
-    select(pairs.c.pair_id)
-    .where(pairs.c.pair_id == tasks.c.pair_id, pairs.c.status == PairStatus.CANDIDATE.value)
+_status_of_pair = (
+    select(pairs.c.status)
+    .where(pairs.c.pair_id == tasks.c.pair_id)
     .correlate(tasks)
-    .exists()
+    .scalar_subquery()
 )
+_OF_CANDIDATE = _status_of_pair == PairStatus.CANDIDATE.value
 _IS_OPEN = tasks.c.paused_at.is_(None) & _OF_CANDIDATE & (_num_finals() < tasks.c.target)
 _SETTLE = Prepared(update(tasks).where(_ONE).values(is_open=_IS_OPEN))
 _SETTLE_ALL = update(tasks).where(tasks.c.is_open != _IS_OPEN).values(is_open=_IS_OPEN)
+# What is cheap and excludes most stands first: whatever others hold is looked at every time. All is
+# asked of one task after the other, by subqueries with one value: of EXISTS PostgreSQL makes joins
+# that begin elsewhere, and then it goes through all tasks.
 NEXT_TASKS = (
     select(*_COLUMNS)
     .where(
         tasks.c.batch_id == bindparam("batch"),
         tasks.c.is_open.is_(True),
-        _OF_CANDIDATE,
-        ~_of_annotator(leases),
-        ~_of_annotator(judgement_events),
+        _num_leases() < tasks.c.target,
         _num_finals() + _num_leases() < tasks.c.target,
+        _num_of_annotator(leases) == 0,
+        _num_of_annotator(judgement_events) == 0,
+        _OF_CANDIDATE,
     )
     .order_by(tasks.c.rank, tasks.c.pair_id)
-    .limit(bindparam("limit"))
 )
-"""SQL: see `next_tasks`."""
-_NEXT = Prepared(NEXT_TASKS)
-_LOCK_NEXT = Prepared(NEXT_TASKS.with_for_update(of=tasks, skip_locked=True))
+"""SQL: what `take_next` takes, and what comes after it."""
+# The limit is a part of the text: with one that it does not know PostgreSQL plans every execution.
+_TAKE_NEXT = Prepared(
+    NEXT_TASKS.limit(literal_column("1")).with_for_update(of=tasks, skip_locked=True)
+)
 _USED_BY_OTHERS = Prepared(
     select(
         (

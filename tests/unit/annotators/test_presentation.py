@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from annotators.decisions import to_side
-from annotators.presentation import NUM_PRELOADED, Reveal
+from annotators.presentation import Reveal
 from creativepair.records import Lease
 from creativepair.store import catalogue
 from creativepair.store.judgements import Autosave
+from creativepair.store.shown import MOST_COMING
 from creativepair.wording import Identity
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def test_pictures_stand_on_the_sides_that_were_drawn(desk: "Desk", left_is: Iden
 def test_pictures_to_preload_are_those_of_the_next_pairs_as_they_will_stand(desk: "Desk") -> None:
     lease = desk.lease()
     coming = desk.show().coming
-    assert len(coming) == 2 * NUM_PRELOADED
+    assert len(coming) == 2 * MOST_COMING
     desk.blind(lease, "broken")
     assert desk.show().images == coming[:2]
 

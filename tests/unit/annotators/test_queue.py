@@ -175,7 +175,7 @@ def test_the_pairs_announced_for_preloading_are_those_that_come(desk: "Desk") ->
     finish_first = desk.lease()
     with desk.store.read() as connection:
         running = list_running(connection, desk.workspace, "ann", "annotator")
-        coming = coming_pairs(connection, desk.workspace, "ann", running, now=desk.now, limit=2)
+        coming = coming_pairs(connection, desk.workspace, "ann", running, now=desk.now)
     assert len(coming) == 2
     for pair, left_is in coming:
         finish(desk, finish_first)
