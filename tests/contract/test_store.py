@@ -211,6 +211,23 @@ def test_an_item_gets_a_new_revision_exactly_when_its_content_changes(store: Sto
     assert first.queries == ("red", "größe 🧴")
 
 
+def test_items_in_one_call_are_new_changed_or_the_same_each_by_itself(store: Store) -> None:
+    def put(*titles: tuple[str, str]) -> int:
+        with store.write() as connection:
+            new = [Item(item_id=item_id, title=title) for item_id, title in titles]
+            return catalogue.put_items(connection, new, now=NOW)
+
+    assert put(("i1", "Shoe"), ("i2", "Mug")) == 2
+    assert put(("i1", "Boot"), ("i2", "Mug"), ("i3", "Hat"), ("i3", "Cap"), ("i1", "Shoe")) == 4
+    with store.read() as connection:
+        items = catalogue.list_items(connection)
+    assert [(i.item_id, i.title, i.revision) for i in items] == [
+        ("i1", "Shoe", 3),
+        ("i2", "Mug", 1),
+        ("i3", "Cap", 2),
+    ]
+
+
 def test_listing_is_by_id_also_over_many_statements(store: Store) -> None:
     names = [f"i{n:04d}" for n in range(1_100)]
     add_items(store, *reversed(names))

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     Table,
     and_,
+    bindparam,
     func,
     select,
     update,
@@ -45,23 +46,27 @@ def put_items(connection: Connection, new: Sequence[Item], *, now: datetime) -> 
         How many items were added or changed.
     """
     known = {item.item_id: item for item in list_items(connection, [i.item_id for i in new])}
-    changed = 0
+    latest = dict(known)
+    revisions = []
     for item in new:
-        before = known.get(item.item_id)
+        before = latest.get(item.item_id)
         if before and _content(before) == _content(item):
             continue
         revision = before.revision + 1 if before else 1
+        latest[item.item_id] = item.model_copy(update={"revision": revision})
         row = item.model_dump() | {"queries": list(item.queries), "revision": revision}
-        connection.execute(item_revisions.insert().values(**row, created_at=now))
-        if before:
-            connection.execute(
-                update(items).where(items.c.item_id == item.item_id).values(revision=revision)
-            )
-        else:
-            connection.execute(items.insert().values(item_id=item.item_id, revision=1))
-        known[item.item_id] = item.model_copy(update={"revision": revision})
-        changed += 1
-    return changed
+        revisions.append(row | {"created_at": now})
+    _insert(connection, item_revisions, revisions)
+    touched = [latest[item_id] for item_id in dict.fromkeys(row["item_id"] for row in revisions)]
+    _insert(
+        connection,
+        items,
+        [{"item_id": i.item_id, "revision": i.revision} for i in touched if i.item_id not in known],
+    )
+    if changed := [{"changed": i.item_id, "to": i.revision} for i in touched if i.item_id in known]:
+        query = update(items).where(items.c.item_id == bindparam("changed"))
+        connection.execute(query.values(revision=bindparam("to")), changed)
+    return len(revisions)
 
 
 def list_items(connection: Connection, item_ids: Sequence[str] | None = None) -> list[Item]:
