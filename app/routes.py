@@ -9,7 +9,6 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -35,7 +34,7 @@ from creativepair.records import LONGEST_NOTE, HumanVerdict, ReasonCode, Words
 from creativepair.store.guidelines import newest_guideline
 from creativepair.store.judgements import Autosave
 from creativepair.store.problems import ProblemKind, ProblemReport, add_report
-from creativepair.store.sharing import SharedTransactions
+from creativepair.store.sharing import share_writes
 
 _STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
 _log = logging.getLogger(__name__)
@@ -177,12 +176,9 @@ class _Desk:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
         self._workspace = studio.workspace
-        self._store = studio.store
         self._pictures = studio.workspace.derivatives
         self._meter = ProgressMeter()
-        self._writes = SharedTransactions(
-            partial(studio.store.write, by_index=True), name="decisions"
-        )
+        self._writes = share_writes(studio.store)
 
     async def picture(self, request: Request) -> Response:
         """Serve a derivative by its content hash; originals keep their metadata and stay in."""
@@ -268,35 +264,33 @@ class _Desk:
         """Keep a lease: its annotator is at work."""
         annotator_id = identify(request).user_id
 
-        def keep(body: LeaseBody) -> Response:
-            with self._store.write() as connection:
-                decisions.keep_alive(
-                    connection,
-                    self._workspace,
-                    annotator_id,
-                    lease_id=body.lease,
-                    now=datetime.now(UTC),
-                )
+        def keep(connection: Connection, body: LeaseBody) -> Response:
+            decisions.keep_alive(
+                connection,
+                self._workspace,
+                annotator_id,
+                lease_id=body.lease,
+                now=datetime.now(UTC),
+            )
             return JSONResponse({"held": body.lease})
 
-        return await self._run(request, LeaseBody, keep)
+        return await self._store(request, LeaseBody, keep)
 
     async def autosave(self, request: Request) -> Response:
         """Keep unfinished edits; answer with the words as they will be stored."""
         annotator_id = identify(request).user_id
 
-        def save(body: AutosaveBody) -> Response:
-            with self._store.write() as connection:
-                stored = decisions.autosave(
-                    connection,
-                    annotator_id,
-                    lease_id=body.lease,
-                    edits=[edit.to_autosave() for edit in body.edits],
-                    now=datetime.now(UTC),
-                )
+        def save(connection: Connection, body: AutosaveBody) -> Response:
+            stored = decisions.autosave(
+                connection,
+                annotator_id,
+                lease_id=body.lease,
+                edits=[edit.to_autosave() for edit in body.edits],
+                now=datetime.now(UTC),
+            )
             return JSONResponse({"stored": stored})
 
-        return await self._run(request, AutosaveBody, save)
+        return await self._store(request, AutosaveBody, save)
 
     async def case(self, request: Request) -> Response:
         """Answer with the pair that waits first for a reviewer."""
@@ -323,7 +317,11 @@ class _Desk:
             )
             return self._show_case(reviewer_id)
 
-        return await self._run(request, AdjudicationBody, settle)
+        try:
+            body = await _read_body(request, AdjudicationBody)
+            return await run_in_threadpool(settle, body)
+        except CreativePairError as error:
+            return _refuse(request, error)
 
     def _show_case(self, reviewer_id: str) -> Response:
         body = show_case(self._studio, reviewer_id).model_dump_json()
@@ -333,7 +331,7 @@ class _Desk:
         """Answer with the guidelines in force; no part of a step, so that steps stay small."""
 
         def read() -> Response:
-            with self._store.read() as connection:
+            with self._studio.store.read() as connection:
                 newest = newest_guideline(connection)
             return JSONResponse(
                 {"version": newest.version, "text": newest.text},
@@ -346,33 +344,35 @@ class _Desk:
         """Store what is wrong with a pair; it stays in hand."""
         annotator_id = identify(request).user_id
 
-        def add(body: ReportBody) -> Response:
-            with self._store.write() as connection:
-                lease = require_lease(connection, annotator_id, body.lease)
-                add_report(
-                    connection,
-                    ProblemReport(
-                        body.report,
-                        lease.pair_id,
-                        annotator_id,
-                        body.kind,
-                        body.note.strip(),
-                        datetime.now(UTC),
-                    ),
-                )
+        def add(connection: Connection, body: ReportBody) -> Response:
+            lease = require_lease(connection, annotator_id, body.lease)
+            add_report(
+                connection,
+                ProblemReport(
+                    body.report,
+                    lease.pair_id,
+                    annotator_id,
+                    body.kind,
+                    body.note.strip(),
+                    datetime.now(UTC),
+                ),
+            )
             return JSONResponse({"reported": body.report})
 
-        return await self._run(request, ReportBody, add)
+        return await self._store(request, ReportBody, add)
 
-    async def _run(
+    async def _store(
         self,
         request: Request,
         model: type[BodyModel],
-        act: Callable[[BodyModel], Response],
+        write: Callable[[Connection, BodyModel], Response],
     ) -> Response:
+        """Write, and answer with what that returns."""
         try:
             body = await _read_body(request, model)
-            return await run_in_threadpool(act, body)
+            return await asyncio.wrap_future(
+                self._writes.submit(lambda connection: write(connection, body))
+            )
         except CreativePairError as error:
             return _refuse(request, error)
 
@@ -391,7 +391,7 @@ class _Desk:
     async def _answer(
         self, request: Request, write: Callable[[Connection], InHand | None]
     ) -> Response:
-        """Write, and answer with the next step; one transaction."""
+        """Write, and answer with the next step, read in the same transaction."""
         person = identify(request)
 
         def run(connection: Connection) -> StepView:

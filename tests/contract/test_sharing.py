@@ -59,7 +59,7 @@ def names(store: Store) -> set[str]:
 
 def test_what_waits_shares_one_transaction_and_runs_in_order(store: Store) -> None:
     counted = Counted(store)
-    shared = SharedTransactions(counted.write, name="test")
+    shared = SharedTransactions(counted.write)
     order: list[str] = []
     first = shared.submit(add("first"))
     rest = [shared.submit(note(order, str(n))) for n in range(20)]
@@ -72,7 +72,7 @@ def test_what_waits_shares_one_transaction_and_runs_in_order(store: Store) -> No
 
 
 def test_a_result_comes_only_when_its_transaction_has_ended(store: Store) -> None:
-    shared = SharedTransactions(store.write, name="test")
+    shared = SharedTransactions(store.write)
     jobs = [shared.submit(add(f"u{n}")) for n in range(10)]
     for n, job in enumerate(jobs):
         job.result(30)
@@ -81,7 +81,7 @@ def test_a_result_comes_only_when_its_transaction_has_ended(store: Store) -> Non
 
 def test_one_that_fails_is_undone_alone(store: Store) -> None:
     counted = Counted(store)
-    shared = SharedTransactions(counted.write, name="test")
+    shared = SharedTransactions(counted.write)
     first = shared.submit(add("first"))
     good = [shared.submit(add(f"good-{n}")) for n in range(3)]
     bad = shared.submit(add("bad", fails=True))
@@ -109,7 +109,7 @@ def test_a_transaction_that_cannot_end_fails_for_all_of_it_and_runs_once(store: 
             held.wait(timeout=30)
             raise StateError("the disk is full", hint="-")
 
-    shared = SharedTransactions(write, name="test")
+    shared = SharedTransactions(write)
     jobs = [shared.submit(note(ran, name)) for name in "abc"]
     held.set()
     for job in jobs:
@@ -121,7 +121,7 @@ def test_a_transaction_that_cannot_end_fails_for_all_of_it_and_runs_once(store: 
 
 def test_a_job_that_nobody_waits_for_any_more_does_not_run(store: Store) -> None:
     counted = Counted(store)
-    shared = SharedTransactions(counted.write, name="test")
+    shared = SharedTransactions(counted.write)
     first = shared.submit(add("first"))
     while not counted.begun:
         threading.Event().wait(0.001)

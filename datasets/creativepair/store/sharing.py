@@ -10,12 +10,17 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from creativepair.store.database import Store
+
 _MOST_AT_ONCE = 32
-"""Each of those that share waits for the last of them."""
+"""Each of those that share a transaction waits for the last of them."""
+_BESIDE_EACH_OTHER = 4
+"""Writers of a server; on two cores more of them got in each other's way."""
 
 Result = TypeVar("Result")
 
@@ -27,19 +32,25 @@ class _Job:
 
 
 class SharedTransactions:
-    """Runs jobs one after another on a thread of its own, those that wait in one transaction.
+    """Runs jobs on threads of its own, in order of arrival; those that wait share a transaction.
 
     Args:
         begin: opens a transaction, such as `Store.write`.
-        name: of the thread.
+        threads: transactions beside each other.
+        most: jobs that share one.
     """
 
     def __init__(
-        self, begin: Callable[[], AbstractContextManager[Connection]], *, name: str
+        self,
+        begin: Callable[[], AbstractContextManager[Connection]],
+        *,
+        threads: int = 1,
+        most: int = _MOST_AT_ONCE,
     ) -> None:
         self._begin = begin
         self._waiting: deque[_Job] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._most = most
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="writer")
 
     def submit(self, run: Callable[[Connection], Result]) -> Future[Result]:
         """Let a job run; its result comes when its transaction has ended, so is on the disk.
@@ -50,13 +61,16 @@ class SharedTransactions:
         """
         job = _Job(run)
         self._waiting.append(job)
-        self._thread.submit(self._run_waiting)
+        self._threads.submit(self._run_waiting)
         return job.result
 
     def _run_waiting(self) -> None:
         jobs: list[_Job] = []
-        while self._waiting and len(jobs) < _MOST_AT_ONCE:
-            job = self._waiting.popleft()
+        while len(jobs) < self._most:
+            try:
+                job = self._waiting.popleft()
+            except IndexError:  # another transaction has taken the rest along
+                break
             if job.result.set_running_or_notify_cancel():
                 jobs.append(job)
         if jobs:
@@ -79,3 +93,15 @@ class SharedTransactions:
             return
         for job, result in zip(jobs, results, strict=True):
             job.result.set_result(result)
+
+
+def share_writes(store: Store) -> SharedTransactions:
+    """Return what runs the writes of a desk, each a look-up of few rows.
+
+    SQLite has one writer. A server of PostgreSQL has many and lets their commits share a wait by
+    itself; two transactions that each hold several people's tasks could wait for each other.
+    """
+    begin = partial(store.write, by_index=True)
+    if store.engine.dialect.name == "sqlite":
+        return SharedTransactions(begin)
+    return SharedTransactions(begin, threads=_BESIDE_EACH_OTHER, most=1)
