@@ -256,11 +256,7 @@ def add_drafts(connection: Connection, new: Sequence[Draft], *, now: datetime) -
 
     Another one is left out: two runs at once draft the same pairs, and the first one stands.
     """
-    rows = [
-        d.model_dump()
-        | {"chain": d.chain.model_dump(), "protocol": d.chain.protocol, "created_at": now}
-        for d in new
-    ]
+    rows = [d.model_dump() | {"protocol": d.chain.protocol, "created_at": now} for d in new]
     if rows:
         # Both dialects have the clause, and SQLAlchemy's common insert has not.
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
