@@ -36,6 +36,7 @@ _CONFIG = {
     "runner.postScriptGC": False,  # a full collection after every run costs 4 times the verdict
     "server.fileWatcherType": "none",
     "server.headless": True,
+    "server.maxUploadSize": 1_000,  # MB, which stand in memory; more goes by `creativepair ingest`
     "theme.baseFontSize": 15,
     "theme.baseRadius": "6px",
     "theme.buttonRadius": "6px",

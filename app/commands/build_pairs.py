@@ -73,6 +73,13 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairB
     return build, num_stale
 
 
+def newest_settings(studio: Studio) -> PairSettings:
+    """Return the settings of the newest build; the usual ones before the first."""
+    with studio.store.read() as connection:
+        builds = pairs.list_evidence_builds(connection)
+    return PairSettings.model_validate(builds[-1]["settings"]) if builds else PairSettings()
+
+
 def read_expected_shares(name: str) -> tuple[ExpectedShare, ...]:
     """Read the expected shares of declared experiments from CSV, Parquet or JSONL.
 

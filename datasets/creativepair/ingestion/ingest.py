@@ -1,7 +1,7 @@
 """The whole reading of one `ingest`: items, creatives with their images, exposures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,6 +51,7 @@ class IngestRequest:
         timezone: of times that name none.
         replace: let new numbers and images win over known ones.
         dry_run: check everything, write nothing.
+        folder: where the files lie for this reading only; their names leave it out.
     """
 
     items: Sequence[str] = ()
@@ -63,6 +64,7 @@ class IngestRequest:
     replace: bool = False
     dry_run: bool = False
     allow_remote: bool = False
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ def _read_files(
         found: dict[str, File] = {}
         for name in dict.fromkeys(names):
             file = read(name)
+            if request.folder is not None:
+                file = _rename(file, str(Path(name).relative_to(request.folder)))
             if found.setdefault(file.sha256, file) is not file:
                 copies.append(name)
         return list(found.values())
@@ -179,6 +183,12 @@ def _read_files(
     }
     _refuse_idle_renames(request.renames, [*logs, *tables["items"], *tables["creatives"]])
     return tables, logs, copies
+
+
+def _rename(file: File, name: str) -> File:
+    if isinstance(file, Table):
+        return replace(file, name=name, rows=[replace(row, file=name) for row in file.rows])
+    return replace(file, name=name)
 
 
 def _refuse_idle_renames(renames: Mapping[str, str], tables: Sequence[Table | Log]) -> None:
