@@ -74,11 +74,13 @@ with st.form("import"):
     exposures = left.file_uploader("Exposure logs", FORMS, accept_multiple_files=True)
     pictures = right.file_uploader("Pictures, as ZIP", ["zip"], accept_multiple_files=True)
     timezone = left.text_input(
-        "Time zone of times that name none", studio.workspace.settings.timezone or ""
+        "Time zone of times that name none",
+        studio.workspace.settings.timezone or "",
+        placeholder="Europe/Berlin",
     )
     replace = right.checkbox("Let new numbers and images win over known ones")
     dry_run = right.checkbox("Check only, store nothing")
-    wanted = st.form_submit_button("Import", type="primary")
+    wanted = st.form_submit_button("Import")
 if wanted:
     with st.spinner("Importing"):
         try:
