@@ -59,7 +59,7 @@ def make_gold(
         raise StateError("the workspace has no creatives", hint="Read some: creativepair ingest.")
     rng = np.random.default_rng(seed)
     chosen = [creatives[at] for at in rng.permutation(len(creatives))[:number]]
-    kinds = tuple(GoldKind)
+    kinds = tuple(kind for kind in GoldKind if kind is not GoldKind.PRACTICE)
     return [
         _make(derivatives, creative, kinds[at % len(kinds)], creatives, category_of, rng)
         for at, creative in enumerate(chosen)

@@ -17,8 +17,9 @@ from annotators.queue import coming_pairs, list_running, take_in_hand
 from annotators.state import InHand
 from creativepair.chain import Chain
 from creativepair.protocol import Protocol
-from creativepair.records import Arm, Batch, Draft, Evidence, JudgementEvent, Lease, Record
+from creativepair.records import OUTSIDE, Arm, Batch, Draft, Evidence, JudgementEvent, Lease, Record
 from creativepair.store import judgements, pairs
+from creativepair.store.gold import get_practice
 from creativepair.store.judgements import Autosave
 from creativepair.store.shown import Coming, Shown, get_shown
 from creativepair.wording import Identity, other, to_person
@@ -71,11 +72,19 @@ class RevealLabels(Record):
     text: str = "Rationale"
 
 
+class PracticeView(Record):
+    """A practice pair is the n-th of so many."""
+
+    number: int
+    of: int
+
+
 class Reveal(Record):
-    """What is shown only after the blind verdict."""
+    """What is shown only after the blind verdict; `expected` is the answer to practice."""
 
     labels: RevealLabels = RevealLabels()
     own: Side
+    expected: Side | None = None
     case: Literal["agree", "differ", "no_draft"]
     evidence: EvidenceView | None
     drafter: str | None
@@ -129,6 +138,7 @@ class StepView(Record):
     per_hour: int | None = None
     alive_s: float = 60.0
     undo: str | None = None
+    practice: PracticeView | None = None
     shown_first: ShownFirst | None = None
     reveal: Reveal | None = None
 
@@ -167,12 +177,23 @@ def show_step(
     lease, state = in_hand.lease, in_hand.state
     shown = get_shown(connection, lease.pair_id, lease.item_revision)
     of_step: dict[str, object] = {}
+    practice = None
+    if lease.pass_ == OUTSIDE:
+        practice = get_practice(connection, lease.pair_id, annotator_id)
+    if practice:
+        of_step["practice"] = PracticeView(number=practice.number, of=practice.of)
     if state.blind is None:
         coming = coming_pairs(connection, workspace, annotator_id, running, now=now)
         of_step["coming"] = [sha256 for pair in coming for sha256 in _order_pictures(*pair)]
         of_step["shown_first"] = _shown_first(connection, workspace.protocol, lease)
     else:
-        of_step["reveal"] = _reveal(connection, workspace.protocol, lease, state.blind)
+        of_step["reveal"] = _reveal(
+            connection,
+            workspace.protocol,
+            lease,
+            state.blind,
+            expected=practice.answer if practice else None,
+        )
     step = "blind" if state.blind is None else "final"
     return StepView.model_validate(
         {
@@ -197,7 +218,12 @@ def _order_pictures(pair: Shown | Coming, left_is: Identity) -> tuple[str, str]:
 
 
 def _reveal(
-    connection: Connection, protocol: Protocol, lease: Lease, blind: JudgementEvent
+    connection: Connection,
+    protocol: Protocol,
+    lease: Lease,
+    blind: JudgementEvent,
+    *,
+    expected: str | None,
 ) -> Reveal:
     evidence = pairs.get_evidence(connection, lease.pair_id, lease.evidence_version)
     draft = pairs.get_draft(connection, lease.draft_id) if lease.draft_id else None
@@ -205,6 +231,7 @@ def _reveal(
     drafted = cast(Side, to_side(draft.answer, lease.left_is)) if draft else None
     return Reveal(
         own=own,
+        expected=cast(Side, to_side(expected, lease.left_is)) if expected else None,
         case="no_draft" if drafted is None else "agree" if drafted == own else "differ",
         evidence=_evidence_view(evidence, lease.left_is) if evidence else None,
         drafter=draft.model_version if draft else None,

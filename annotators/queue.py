@@ -54,7 +54,8 @@ def take_in_hand(
 ) -> InHand | None:
     """Return the pair in hand, leasing the next one when there is none; None when all is done.
 
-    First what was begun or reopened, then new pairs, then what was skipped.
+    First what was begun or reopened, then practice for who has done no work yet, then new pairs,
+    then what was skipped.
 
     Args:
         running: batches that the annotator gets work from.
@@ -165,6 +166,10 @@ def _find_next(
     now: datetime,
 ) -> _Next | None:
     seed, review = workspace.settings.seed, workspace.settings.review
+    practice = gold.next_practice(connection, annotator_id)
+    if practice:
+        left_is = draw_left(seed, annotator_id, practice.pair_id, OUTSIDE)
+        return _Next(practice.pair_id, OUTSIDE, left_is, Arm.BLIND)
     for batch in running:
         task = tasks.take_next(connection, annotator_id, batch.batch_id, now=now)
         if task is None:

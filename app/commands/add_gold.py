@@ -1,8 +1,9 @@
-"""`gold add`: pairs that check attention, made from the workspace's own creatives."""
+"""`gold add` and `gold practice`: pairs with a known answer, made from the workspace's own."""
 
 from datetime import UTC, datetime
 
 from annotators.gold import make_gold
+from annotators.practice import make_practice
 from app.bootstrap import Studio
 from creativepair.store import catalogue, gold
 
@@ -35,3 +36,19 @@ def add_gold(studio: Studio, *, number: int, seed: int) -> dict[str, int]:
         )
         total = len(gold.list_gold(connection))
     return {"added": added, "gold": total}
+
+
+def add_practice(studio: Studio, *, number: int) -> dict[str, int]:
+    """Make practice of so many open pairs and store it; what is there already stays.
+
+    Returns:
+        How many were added, and how many there are now.
+
+    Raises:
+        StateError: when no pair is fit for it.
+    """
+    now = datetime.now(UTC)
+    with studio.store.write() as connection:
+        added = make_practice(connection, studio.workspace, number=number, now=now)
+        total = len(gold.list_practice(connection))
+    return {"added": added, "practice": total}

@@ -87,11 +87,12 @@ class ChainStatus(StrEnum):
 
 
 class GoldKind(StrEnum):
-    """Why a gold pair has an obvious answer."""
+    """Why the answer to a pair is known: it is obvious, or for practice the clicks are many."""
 
     DEGRADED = "degraded"
     WRONG_PRODUCT = "wrong_product"
     DUPLICATE = "duplicate"
+    PRACTICE = "practice"
 
 
 class Source(StrEnum):
@@ -350,7 +351,7 @@ class Task(Record):
 
 
 class Gold(Record):
-    """A pair whose answer is beyond taste; it checks attention and is no part of the data.
+    """A pair whose answer is known; it checks attention or is practice, and is no part of the data.
 
     Attributes:
         answer: the right verdict.

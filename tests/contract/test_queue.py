@@ -96,6 +96,23 @@ class Office:
         self.now += timedelta(seconds=2)
         return decision_id(lease.lease_id, "final", revision)
 
+    def judge_with_reveal(self, lease: Lease) -> None:
+        """Judge a pair whose draft and evidence are shown after the verdict."""
+        self.judge(lease)
+        self.now += timedelta(seconds=2)
+        with self.store.write() as connection:
+            decisions.decide_final(
+                connection,
+                self.workspace,
+                lease.annotator_id,
+                lease_id=lease.lease_id,
+                decision=decision_id(lease.lease_id, "final", 1),
+                action="approve",
+                edits=(),
+                timing=Timing(self.now, 1.0, 1.0),
+            )
+        self.now += timedelta(seconds=2)
+
     def finish(self, who: str, verdict: HumanVerdict = "A", role: str = "annotator") -> Lease:
         lease = self.must_lease(who, role)
         self.judge(lease, verdict)
@@ -175,13 +192,13 @@ class Office:
                 now=self.now,
             )
 
-    def add_gold(self, number: int) -> list[str]:
+    def add_gold(self, number: int, kind: GoldKind = GoldKind.DEGRADED) -> list[str]:
         """Add gold pairs, whose right answer is A."""
-        names = [f"9{n:015x}" for n in range(number)]
+        names = [f"{9 if kind is GoldKind.DEGRADED else 8}{n:015x}" for n in range(number)]
         made = [
             Gold(
                 pair_id=name,
-                kind=GoldKind.DEGRADED,
+                kind=kind,
                 answer="A",
                 derivative_a="1" * 64,
                 derivative_b="2" * 64,
@@ -625,6 +642,31 @@ def test_gold_stands_outside_the_targets_and_comes_once_to_each(store: Store) ->
         listed = [known.pair.pair_id for known in pairs.iterate_pairs(connection)]
         assert [one.pair_id for one in gold.list_gold(connection)] == names
     assert listed == office.pair_ids
+
+
+def test_practice_comes_before_real_work_and_once_to_each(store: Store) -> None:
+    office = make_office(store, 3, gold_share=1.0)
+    office.finish("old hand")
+    names = office.add_gold(2, GoldKind.PRACTICE)
+    golden = office.add_gold(1)
+    first = office.must_lease("ann")
+    assert (first.pair_id, first.pass_, first.arm) == (names[0], OUTSIDE, Arm.BLIND)
+    with store.read() as connection:
+        assert gold.get_practice(connection, names[0], "ann") == gold.Practice("A", 1, 2)
+        assert gold.get_practice(connection, golden[0], "ann") is None
+        assert [one.pair_id for one in gold.list_gold(connection)] == golden
+        assert [one.pair_id for one in gold.list_practice(connection)] == names
+    office.judge_with_reveal(first)
+    second = office.must_lease("ann")
+    assert second.pair_id == names[1]
+    with store.read() as connection:
+        assert gold.get_practice(connection, names[1], "ann") == gold.Practice("A", 2, 2)
+    office.judge_with_reveal(second)
+    assert office.finish("ann").pair_id == golden[0]
+    assert office.finish("ann").pass_ == 1
+    assert office.must_lease("old hand").pair_id not in names
+    with store.read() as connection:
+        assert judgements.count_finals(connection) == 2
 
 
 def test_a_build_leaves_gold_as_it_is(store: Store) -> None:

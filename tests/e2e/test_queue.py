@@ -10,8 +10,9 @@ from sqlalchemy import update
 
 from annotators.queue import current_lease
 from app.bootstrap import LOCAL_ANNOTATOR
+from app.commands.add_gold import add_practice
 from creativepair.records import Arm, Lease, Step
-from creativepair.store import judgements
+from creativepair.store import gold, judgements
 from creativepair.store.tables import leases
 from creativepair.workspace import SETTINGS_FILE
 from tests.desk_server import DeskServer
@@ -143,3 +144,28 @@ def test_a_place_that_nobody_took_is_simply_gone_on_with(
     page.get_by_role("region", name="CTR evidence").wait_for()
     [blind] = desk.events()
     assert blind.pair_id == mine.pair_id
+
+
+def test_practice_by_keyboard_says_what_was_right_and_is_not_counted(
+    context: BrowserContext, start_desk: StartDesk
+) -> None:
+    desk = start_desk()
+    assert add_practice(desk.studio, number=1) == {"added": 1, "practice": 1}
+    page = open_desk(context, desk)
+    expect(page.get_by_text("practice 1 of 1, not counted")).to_be_visible()
+    lease = lease_in_hand(desk)
+    with desk.studio.store.read() as connection:
+        [made] = gold.list_practice(connection)
+    right = "left" if made.answer == lease.left_is else "right"
+    page.keyboard.press("2" if right == "left" else "1")
+    expect(page.get_by_text(f"people clicked the {right} image more")).to_be_visible()
+    expect(page.get_by_role("region", name="CTR evidence")).to_be_visible()
+    wait_until_shown(page)
+    page.keyboard.press("t")
+    expect(page.get_by_text("practice")).to_have_count(0)
+    wait_until_shown(page)
+    page.keyboard.press("1")
+    expect(page.get_by_role("region", name="Draft")).to_be_visible()
+    expect(page.get_by_text("people clicked")).to_have_count(0)
+    with desk.studio.store.read() as connection:
+        assert judgements.count_finals(connection) == 0

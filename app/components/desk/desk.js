@@ -134,7 +134,8 @@ function desk(root) {
     $('.reasons').hidden = true
     const nothingYet = view.step === 'empty' && view.num_done === 0
     $('.title').textContent = nothingYet ? 'Nothing to judge yet' : view.step === 'empty' ? 'Nothing left to judge' : view.title
-    $('.meta').textContent = [view.category, view.synthetic ? 'synthetic' : null].filter(Boolean).join(' · ')
+    const practice = view.practice ? `practice ${view.practice.number} of ${view.practice.of}, not counted` : null
+    $('.meta').textContent = [practice, view.category, view.synthetic ? 'synthetic' : null].filter(Boolean).join(' · ')
     $('.progress').textContent = `${view.num_done} done · ${view.num_open} to go${view.per_hour ? ` · ${view.per_hour} an hour` : ''}`
     $('.evidence-place').replaceChildren()
     $('.review-place').replaceChildren()
@@ -161,8 +162,10 @@ function desk(root) {
 
   function reveal() {
     const { reveal: r, lease } = view  // words belong to the lease they were typed under
+    // Practice says what was right; the evidence and the draft below it say why.
+    const right = r.expected ? ` ${r.expected === r.own ? 'That is right' : 'That is not what people did'}: people clicked the ${r.expected} image more.` : ''
     const drafted = r.drafted_answer ? `the draft says ${capital(r.drafted_answer)} (${percent(r.drafted_prob)})` : 'there is no draft'
-    $('.ask').append(element('strong', { textContent: `You said ${capital(r.own)}; ${drafted}.` }), { agree: ' Approve the reasons, or mend them first.', differ: ' Both choices finish the pair.', no_draft: ' Approve, or add findings of your own first.' }[r.case])
+    $('.ask').append(element('strong', { textContent: `You said ${capital(r.own)}; ${drafted}.${right}` }), { agree: ' Approve the reasons, or mend them first.', differ: ' Both choices finish the pair.', no_draft: ' Approve, or add findings of your own first.' }[r.case])
     $('.evidence-place').append(evidenceSection(r.evidence, r.labels))
     editor = findingsEditor({
       heading: r.drafter ? `Draft by ${r.drafter}` : 'Draft: none, findings are optional', findings: r.findings, labels: r.labels, own: r.own, onStatus: status,

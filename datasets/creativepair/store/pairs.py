@@ -214,7 +214,7 @@ def iterate_evidence(connection: Connection, version: int) -> Iterator[Row[Any]]
     query = (
         select(evidence, *of_pair)
         .join(pairs, pairs.c.pair_id == evidence.c.pair_id)
-        .where(evidence.c.version == version)
+        .where(evidence.c.version == version, is_data())
         .order_by(evidence.c.pair_id)
         .execution_options(yield_per=_ROWS_AT_ONCE)
     )
@@ -249,6 +249,12 @@ def iterate_pairs(connection: Connection, status: PairStatus | None = None) -> I
             evidence=Evidence.model_validate(found) if found["pair_id"] else None,
             draft=drafted.get(values["pair_id"]),
         )
+
+
+def add_evidence(connection: Connection, new: Sequence[Evidence]) -> None:
+    """Add evidence to builds that are there."""
+    if new:
+        connection.execute(insert(evidence), [one.model_dump() for one in new])
 
 
 def add_drafts(connection: Connection, new: Sequence[Draft], *, now: datetime) -> None:
