@@ -12,7 +12,7 @@ from typing import Literal, cast
 from sqlalchemy import Connection
 
 from annotators.decisions import CANNOT_TELL_REASONS, Side, decision_id, state_of, to_side
-from annotators.progress import ProgressMeter
+from annotators.progress import ProgressMeter, WhyEmpty, why_empty
 from annotators.queue import coming_pairs, current_lease
 from creativepair.chain import Chain
 from creativepair.protocol import Protocol
@@ -110,6 +110,7 @@ class StepView(Record):
         images: SHA-256 of the pictures, left then right.
         coming: SHA-256 of pictures worth preloading.
         undo: decision id of the final that Undo would reopen.
+        why_empty: why there is no pair, at the step "empty".
     """
 
     step: Literal["blind", "final", "empty"]
@@ -128,6 +129,7 @@ class StepView(Record):
     per_hour: int | None = None
     alive_s: float = 60.0
     undo: str | None = None
+    why_empty: WhyEmpty | None = None
     shown_first: ShownFirst | None = None
     reveal: Reveal | None = None
 
@@ -154,7 +156,8 @@ def show_step(
         "synthetic": workspace.settings.synthetic,
     }
     if lease is None:
-        return StepView.model_validate({"step": "empty", **progress})
+        why = why_empty(connection, workspace, annotator_id, role)
+        return StepView.model_validate({"step": "empty", "why_empty": why, **progress})
     state = state_of(connection, lease)
     item = catalogue.get_item_of_pair(connection, lease.pair_id, lease.item_revision)
     shown: dict[str, object] = {}
