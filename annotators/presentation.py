@@ -12,7 +12,7 @@ from typing import Literal, cast
 from sqlalchemy import Connection
 
 from annotators.decisions import CANNOT_TELL_REASONS, Side, decision_id, to_side
-from annotators.progress import ProgressMeter
+from annotators.progress import ProgressMeter, WhyEmpty, why_empty
 from annotators.queue import coming_pairs, list_running, take_in_hand
 from annotators.state import InHand
 from creativepair.chain import Chain
@@ -120,6 +120,7 @@ class StepView(Record):
         images: SHA-256 of the pictures, left then right.
         coming: SHA-256 of pictures worth preloading.
         undo: decision id of the final that Undo would reopen.
+        why_empty: why there is no pair, at the step "empty".
     """
 
     step: Literal["blind", "final", "empty"]
@@ -139,6 +140,7 @@ class StepView(Record):
     alive_s: float = 60.0
     undo: str | None = None
     practice: PracticeView | None = None
+    why_empty: WhyEmpty | None = None
     shown_first: ShownFirst | None = None
     reveal: Reveal | None = None
 
@@ -173,7 +175,8 @@ def show_step(
         "synthetic": workspace.settings.synthetic,
     }
     if in_hand is None:
-        return StepView.model_validate({"step": "empty", **progress})
+        why = why_empty(connection, workspace, annotator_id, role)
+        return StepView.model_validate({"step": "empty", "why_empty": why, **progress})
     lease, state = in_hand.lease, in_hand.state
     shown = get_shown(connection, lease.pair_id, lease.item_revision)
     of_step: dict[str, object] = {}

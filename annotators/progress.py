@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 from sqlalchemy import Connection
 
@@ -12,6 +13,11 @@ from creativepair.workspace import Workspace
 _KEPT = timedelta(seconds=5)
 _PACE_OVER = 20
 _LONGEST_PAUSE = timedelta(minutes=10)
+
+
+WhyEmpty = Literal["nothing_built", "none_open", "with_others", "all_judged"]
+"""Why somebody gets no pair: there are none; what is left is paused or given to others; the rest
+waits for other people; every pair has all its answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,19 @@ class ProgressMeter:
             count = tasks.count_open(connection, ids)
             self._open[ids] = now, count
         return count
+
+
+def why_empty(
+    connection: Connection, workspace: Workspace, annotator_id: str, role: str
+) -> WhyEmpty:
+    """Return why an annotator, who has no pair in hand, gets none."""
+    protocol = workspace.protocol.version
+    running = list_running(connection, workspace, annotator_id, role)
+    if tasks.count_open(connection, [batch.batch_id for batch in running]):
+        return "with_others"
+    if tasks.has_withheld(connection, protocol):
+        return "none_open"
+    return "all_judged" if tasks.has_tasks(connection, protocol) else "nothing_built"
 
 
 def _is_recent(counted_at: datetime, now: datetime) -> bool:

@@ -1,5 +1,7 @@
 """The desk's pages; run by `app.server`, inside Streamlit."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from app.accounts.current import require_person
@@ -8,7 +10,9 @@ from app.roles import may_open
 
 studio = served_studio()
 st.set_page_config(
-    page_title=f"{studio.workspace.settings.name} · CreativePair", page_icon="◧", layout="wide"
+    page_title=f"{studio.workspace.settings.name} · CreativePair",
+    page_icon=str(Path(__file__).with_name("icon.svg")),
+    layout="wide",
 )
 person = require_person()
 pages = [

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from annotators import batches, decisions
 from annotators.decisions import Timing, decision_id
-from annotators.progress import Progress, ProgressMeter
+from annotators.progress import Progress, ProgressMeter, WhyEmpty, why_empty
 from annotators.queue import coming_pairs, current_lease, list_running
 from creativepair.errors import InputError, NotFoundError, StateError
 from creativepair.records import (
@@ -705,3 +705,37 @@ def test_only_pairs_that_were_judged_without_a_reveal_are_repeated(store: Store)
     for _ in range(56):
         office.finish("ann", "cannot_tell")
     assert office.lease("ann") is None
+
+
+def test_whoever_gets_no_pair_is_told_why(store: Store) -> None:
+    office = make_office(store, 0)
+
+    def why(who: str) -> WhyEmpty:
+        assert office.lease(who) is None
+        with store.read() as connection:
+            return why_empty(connection, office.workspace, who, "annotator")
+
+    assert why("ann") == "nothing_built"
+    office = make_office(store, 2)
+    judged = office.finish("ann")
+    office.must_lease("bob")
+    assert why("ann") == "with_others"
+    for pair_id in office.pair_ids:
+        if pair_id != judged.pair_id:
+            with store.write() as connection:
+                tasks.pause_tasks(connection, [pair_id], paused_at=office.now)
+    office.wait(120)
+    assert why("ann") == "none_open"
+    with store.write() as connection:
+        tasks.pause_tasks(connection, office.pair_ids, paused_at=None)
+    office.finish("ann")
+    assert why("ann") == "all_judged"
+
+
+def test_pairs_in_a_paused_batch_or_in_one_for_others_are_not_open(store: Store) -> None:
+    office = make_office(store, 1)
+    for change in ({"paused_at": NOW}, {"paused_at": None, "annotators": ("bob",)}):
+        office.change_batch(1, **change)
+        assert office.lease("ann") is None
+        with store.read() as connection:
+            assert why_empty(connection, office.workspace, "ann", "annotator") == "none_open"

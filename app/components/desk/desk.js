@@ -12,6 +12,12 @@ const FINISH = {
 const OFFERS = { agree: ['approve'], no_draft: ['approve'], differ: ['keep_mine', 'take_draft'] }
 const VERDICT_KEYS = { 1: 'left', ArrowLeft: 'left', 2: 'right', ArrowRight: 'right', 3: 'cannot_tell' }
 const EMPTY_MS = 15000    // with nothing to do: what others give back, or a lead adds, comes by itself
+const EMPTY = {
+  nothing_built: { title: 'Nothing to judge yet', words: 'This workspace has no pairs to judge. Whoever runs it makes some with: creativepair pairs build' },
+  none_open: { title: 'No pair is open to you', words: 'What is left is paused or is for other people. Ask your lead; what is opened for you shows here by itself.' },
+  with_others: { title: 'Nothing for you right now', words: 'What is left is in other people’s hands. What they give back shows here by itself.' },
+  all_judged: { title: 'Nothing left to judge', words: 'Every pair has been judged. Thank you.' },
+}
 const KEYS = { u: 'undo', s: 'skip', b: 'broken', p: 'problem', g: 'guidelines' }
 const SIGNS_OF_LIFE = ['keydown', 'pointermove', 'pointerdown', 'wheel', 'visibilitychange']
 const url = sha256 => `/creative/${sha256}`
@@ -132,8 +138,8 @@ function desk(root) {
     frame.dataset.shown = ''
     frame.toggleAttribute('data-first', Boolean(view.shown_first))
     $('.reasons').hidden = true
-    const nothingYet = view.step === 'empty' && view.num_done === 0
-    $('.title').textContent = nothingYet ? 'Nothing to judge yet' : view.step === 'empty' ? 'Nothing left to judge' : view.title
+    const empty = EMPTY[view.why_empty]
+    $('.title').textContent = empty ? empty.title : view.title
     const practice = view.practice ? `practice ${view.practice.number} of ${view.practice.of}, not counted` : null
     $('.meta').textContent = [practice, view.category, view.synthetic ? 'synthetic' : null].filter(Boolean).join(' · ')
     $('.progress').textContent = `${view.num_done} done · ${view.num_open} to go${view.per_hour ? ` · ${view.per_hour} an hour` : ''}`
@@ -141,7 +147,7 @@ function desk(root) {
     $('.review-place').replaceChildren()
     $('.finish').replaceChildren()
     $('.legend').replaceChildren()
-    if (view.step === 'empty') { images.clear(); $('.ask').textContent = nothingYet ? 'This workspace has no open pairs. Whoever runs it can make some with: creativepair pairs build' : 'Every pair has been judged. Thank you. Undo reopens your last one.'; paint(); return }
+    if (empty) { images.clear(); $('.ask').textContent = `${empty.words}${view.undo ? ' Undo reopens your last one.' : ''}`; paint(); return }
     $('.ask').textContent = ''
     if (view.step === 'blind') {
       $('.ask').append(element('strong', { textContent: 'Which image is a user more likely to click?' }), view.queries.length ? ` Frequent searches: ${view.queries.join(', ')}` : '')

@@ -341,3 +341,22 @@ def count_waiting(connection: Connection, annotator_id: str, batch_ids: Sequence
         )
     )
     return connection.execute(query).scalar_one()
+
+
+def has_tasks(connection: Connection, protocol: str) -> bool:
+    """Whether any pair was ever given out under a protocol."""
+    return _any(connection, protocol)
+
+
+def has_withheld(connection: Connection, protocol: str) -> bool:
+    """Whether a task of a protocol is short of its target: open in some batch, or paused."""
+    paused = tasks.c.paused_at.is_not(None) & _OF_CANDIDATE & (_num_finals() < tasks.c.target)
+    return _any(connection, protocol, tasks.c.is_open.is_(True)) or _any(
+        connection, protocol, paused
+    )
+
+
+def _any(connection: Connection, protocol: str, *conditions: ColumnElement[bool]) -> bool:
+    query = select(tasks.c.pair_id).join(batches, batches.c.batch_id == tasks.c.batch_id)
+    query = query.where(batches.c.protocol == protocol, *conditions).limit(1)
+    return connection.execute(query).first() is not None
