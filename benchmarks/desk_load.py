@@ -73,6 +73,7 @@ START_LIMIT_S = 60.0
 LEASE_MINUTES = 0.5  # of the run with kills: what is left must come back while it lasts
 LEAVING = 0.1
 NUM_PLACES = 50
+NUM_TURNS = 25  # people of one connection: at 8 connections their dwell allows 240 cycles a second
 
 
 # --- the workspace ----------------------------------------------------------------------------
@@ -383,12 +384,10 @@ def run_paced(
 
 
 def run_full(groups: Sequence[Sequence[Client]], seconds: float) -> None:
-    """Let each connection take turns at its annotators, without a pause."""
+    """Let each connection take turns at its annotators, who have a pair, without a pause."""
 
     def work(clients: Sequence[Client]) -> None:
         own = random.Random(clients[0].number)
-        for client in clients:
-            client.look()
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for client in clients:
@@ -446,7 +445,9 @@ def measure_load(root: Path, num_pairs: int, store_name: str, seed: int) -> None
             clients, used = hire(number), server.cpu_s()
             run_paced(clients, seconds, rng, look)
             print_row(name, clients, seconds, server.cpu_s() - used)
-        groups = [hire(40) for _ in range(8)]
+        groups = [hire(NUM_TURNS) for _ in range(8)]
+        for client in (client for group in groups for client in group):
+            client.look()
         started, used = time.monotonic(), server.cpu_s()
         run_full(groups, 30)
         took = time.monotonic() - started

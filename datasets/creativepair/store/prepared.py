@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
 Turn = Callable[[Any], Any] | None
+_GIVEN = object()
 
 
 class Prepared:
@@ -38,6 +39,7 @@ class Prepared:
         """Run it in the transaction of a connection; returns its rows, none where it has none.
 
         Raises:
+            KeyError: when a parameter is missing.
             DBAPIError: what the driver says, as SQLAlchemy raises it.
         """
         dialect = connection.dialect
@@ -72,7 +74,8 @@ class _Compiled:
     """A statement in one dialect.
 
     Attributes:
-        binds: of each parameter its name, its value where none is given, and how it is turned.
+        binds: of each parameter its name, its value, and how a value is turned; `_GIVEN` stands for
+            one that comes with each execution.
         positional: whether the driver takes parameters by place.
         columns: of the result.
         turns: how each of them is turned; known once the driver has said what it gives.
@@ -86,8 +89,8 @@ class _Compiled:
 
     def bind(self, given: Mapping[str, Any]) -> Sequence[Any] | dict[str, Any]:
         values = []
-        for name, usual, turn in self.binds:
-            value = given.get(name, usual)
+        for name, fixed, turn in self.binds:
+            value = given[name] if fixed is _GIVEN else fixed
             values.append(turn(value) if turn else value)
         if self.positional:
             return values
@@ -112,7 +115,11 @@ def _compile(
     return _Compiled(
         sql=compiled.string,
         binds=tuple(
-            (name, bind.value, _of_dialect(bind.type, dialect).bind_processor(dialect))
+            (
+                name,
+                _GIVEN if bind.required else bind.value,
+                _of_dialect(bind.type, dialect).bind_processor(dialect),
+            )
             for name, bind in binds
         ),
         positional=compiled.positional,
