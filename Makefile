@@ -5,7 +5,7 @@ BIN := .venv/bin
 LINTED := annotators app benchmarks datasets exports model_assist tests
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check lint types layers suite slow format lock clean
+.PHONY: demo test check lint types layers suite slow screenshots format lock clean
 
 demo: .venv/base
 	$(BIN)/creativepair demo --dir demo $(DEMO)
@@ -30,6 +30,9 @@ suite: .venv/dev
 
 slow: .venv/dev
 	$(BIN)/pytest -m slow
+
+screenshots: .venv/dev
+	$(BIN)/python -m tests.e2e.take_screenshots
 
 format: .venv/dev
 	$(BIN)/ruff check --fix $(LINTED)

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 
 _ROW_PX = 26
+_LONGEST_NAME_PX = 320
 _COLOUR = "#4a9085"  # seen on light and on dark
 
 
@@ -34,17 +35,18 @@ def plot_intervals(
         alt.Tooltip("high:Q", format=".3f"),
         alt.Tooltip("n:Q"),
     ]
-    y = alt.Y("name:N", sort=names, title=None)
+    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=_LONGEST_NAME_PX))
     scale = alt.Scale(domain=[low, high])
+    axis = alt.Axis(labelFlush=True)  # the numbers at the ends stay within the plot
     base = alt.Chart(data).encode(y=y, tooltip=tips)
-    lines = base.mark_rule(strokeWidth=3, color=_COLOUR).encode(
-        x=alt.X("low:Q", scale=scale, title=label), x2="high:Q"
+    lines = base.mark_rule(strokeWidth=3, color=_COLOUR, aria=False).encode(
+        x=alt.X("low:Q", scale=scale, axis=axis, title=label), x2="high:Q"
     )
-    dots = base.mark_point(filled=True, size=90, opacity=1, color=_COLOUR).encode(
-        x=alt.X("value:Q", scale=scale, title=label)
+    dots = base.mark_point(filled=True, size=90, opacity=1, color=_COLOUR, aria=False).encode(
+        x=alt.X("value:Q", scale=scale, axis=axis, title=label)
     )
     origin = alt.Chart(_make_data([{"at": 0}]))
-    zero = origin.mark_rule(strokeDash=[3, 3], color="#888888").encode(x="at:Q")
+    zero = origin.mark_rule(strokeDash=[3, 3], color="#888888", aria=False).encode(x="at:Q")
     layers = [lines, dots, *([zero] if low < 0 else [])]
     return alt.layer(*layers).properties(height=alt.Step(_ROW_PX))
 

@@ -46,7 +46,7 @@ _CONFIG = {
     "theme.light.primaryColor": "#23635d",
     "theme.light.backgroundColor": "#fbfaf8",
     "theme.light.secondaryBackgroundColor": "#f1efea",
-    "theme.light.textColor": "#1f2a30",
+    "theme.light.textColor": "#0c1519",  # captions are at 60 % of it, and have to be read too
     "theme.light.borderColor": "#d8d4cb",
     "theme.dark.primaryColor": "#86cdbf",
     "theme.dark.backgroundColor": "#15191b",

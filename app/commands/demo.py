@@ -32,7 +32,7 @@ _ANNOTATORS = (
 )
 _TRUTH_FILE = "truth.csv"
 # Whoever tries the demo is alone and has come to see everything, so each pair ends in its reveal.
-_REVIEW = Review(overlap_share=0, gold_share=0, repeat_share=0, blind_only=0)
+ALONE = Review(overlap_share=0, gold_share=0, repeat_share=0, blind_only=0)
 Progress = Callable[[str, int, int], None]
 
 
@@ -51,6 +51,7 @@ def make_demo(
     num_pairs: int,
     seed: int,
     judged: bool,
+    review: Review = ALONE,
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> Studio:
     """Draw a demo workspace with exactly `num_pairs` candidates, or open the one that is there.
@@ -64,7 +65,7 @@ def make_demo(
     if root.exists() and any(root.iterdir()):
         raise StateError(f"{root} is not empty", hint="Name a new folder with --dir.")
     products = _choose_products(num_pairs, seed)
-    settings = Settings(name="Synthetic demo", synthetic=True, seed=seed, review=_REVIEW)
+    settings = Settings(name="Synthetic demo", synthetic=True, seed=seed, review=review)
     workspace = create_workspace(root, settings)
     studio = Studio(workspace, create_store(workspace.database_url))
     _ingest(studio, products, on_progress)

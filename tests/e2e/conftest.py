@@ -1,41 +1,23 @@
 """A browser and a desk."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext
 
 from app.bootstrap import open_studio
 from creativepair.store.users import Role
 from tests.desk_server import DeskServer
+from tests.e2e.browsing import launch_browser
 from tests.people import add_person
-
-_CHROMIUM_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium; tests skip without one, except in CI, where it must be there."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is missing in CI")
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=_CHROMIUM_ARGUMENTS)
+    """The system's Chromium."""
+    with launch_browser() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture
