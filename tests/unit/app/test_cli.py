@@ -29,6 +29,7 @@ COMMANDS = [
     "init",
     "demo",
     "gold add",
+    "gold practice",
     "ingest",
     "pairs build",
     "pairs list",
