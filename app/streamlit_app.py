@@ -22,7 +22,7 @@ pages = [
     st.Page("pages/pairs.py", title="Pairs"),
     st.Page("pages/team.py", title="Team"),
     st.Page("pages/help.py", title="Help"),
-    st.Page("pages/import_files.py", title="Import", url_path="import"),
+    st.Page("pages/import.py", title="Import"),
     st.Page("pages/settings.py", title="Settings"),
 ]
 if serves_accounts():
