@@ -2,8 +2,9 @@
 
 import shutil
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -14,7 +15,7 @@ from creativepair.ingestion import IngestReport, IngestRequest, ingest_files
 
 MOST_PICTURES = 50_000
 MOST_BYTES = 4 * 2**30
-"""Of all pictures of an archive together, unpacked."""
+"""Of all pictures of an import together, unpacked."""
 
 _MOST_OF_ONE = 100 * 2**20
 _SYMLINK = 0o120000
@@ -58,9 +59,8 @@ def import_files(studio: Studio, request: ImportRequest) -> IngestReport:
         folder = Path(name)
         images = folder / "pictures"
         images.mkdir()
-        for archive in request.pictures:
-            unpack_pictures(archive, images)
         try:
+            unpack_pictures(request.pictures, images)
             return ingest_files(
                 studio.workspace,
                 studio.store,
@@ -77,25 +77,44 @@ def import_files(studio: Studio, request: ImportRequest) -> IngestReport:
             )
         except CreativePairError as error:
             error.message = error.message.replace(f"{folder}/", "")
+            error.hint = error.hint.replace(f"{folder}/", "")
             raise
 
 
-def unpack_pictures(archive: Upload, folder: Path) -> None:
-    """Unpack an archive into a folder and nowhere else.
+def unpack_pictures(archives: Sequence[Upload], folder: Path) -> None:
+    """Unpack archives into a folder and nowhere else; all are looked over before the first.
 
     Raises:
-        InputError: when it is no ZIP archive, damaged, encrypted or too large, or a name in it is
-            no plain path.
+        InputError: when one is no ZIP archive, damaged or encrypted, they are too large together,
+            a name in one is no plain path, or two files have one path.
     """
-    try:
-        with zipfile.ZipFile(archive.data) as packed:
-            entries = [entry for entry in packed.infolist() if not entry.is_dir()]
-            _check_entries(archive.name, entries)
-            for entry in entries:
+    known = _Unpacked()
+    for archive in archives:
+        with _named(archive), zipfile.ZipFile(archive.data) as packed:
+            _look_over(archive.name, packed.infolist(), known)
+    for archive in archives:
+        with _named(archive), zipfile.ZipFile(archive.data) as packed:
+            for entry in packed.infolist():
+                if entry.is_dir():
+                    continue
                 target = folder / entry.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with packed.open(entry) as source, target.open("wb") as file:
                     shutil.copyfileobj(source, file)
+
+
+@dataclass(slots=True)
+class _Unpacked:
+    """The paths and bytes of the archives so far."""
+
+    paths: set[str] = field(default_factory=set)
+    num_bytes: int = 0
+
+
+@contextmanager
+def _named(archive: Upload) -> Iterator[None]:
+    try:
+        yield
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
         raise InputError(
             f"{archive.name} cannot be unpacked: {error}",
@@ -103,15 +122,8 @@ def unpack_pictures(archive: Upload, folder: Path) -> None:
         ) from error
 
 
-def _check_entries(archive: str, entries: Sequence[zipfile.ZipInfo]) -> None:
+def _look_over(archive: str, entries: Sequence[zipfile.ZipInfo], known: _Unpacked) -> None:
     """Refuse before anything is written; reading holds an archive to the sizes that it states."""
-    if len(entries) > MOST_PICTURES or sum(entry.file_size for entry in entries) > MOST_BYTES:
-        raise InputError(
-            f"{archive} holds {len(entries):,} files of "
-            f"{sum(entry.file_size for entry in entries) / 2**30:.1f} GiB; {MOST_PICTURES:,} of "
-            f"{MOST_BYTES / 2**30:.0f} GiB are the most",
-            hint="Put the folder on the server and use: creativepair ingest --images FOLDER",
-        )
     for entry in entries:
         path = PurePosixPath(entry.filename)
         is_link = entry.external_attr >> 16 & 0o170000 == _SYMLINK
@@ -120,11 +132,27 @@ def _check_entries(archive: str, entries: Sequence[zipfile.ZipInfo]) -> None:
                 f"{archive} holds {entry.filename!r}, which is no plain path in it",
                 hint="Pack the folder of the pictures itself.",
             )
+        if entry.is_dir():
+            continue
         if entry.file_size > _MOST_OF_ONE:
             raise InputError(
                 f"{archive} holds {entry.filename!r} of {entry.file_size / 2**20:,.0f} MiB",
                 hint=f"A picture has {_MOST_OF_ONE / 2**20:.0f} MiB at most.",
             )
+        if str(path) in known.paths:
+            raise InputError(
+                f"{archive} holds {entry.filename!r} a second time",
+                hint="Give each picture a path of its own.",
+            )
+        known.paths.add(str(path))
+        known.num_bytes += entry.file_size
+    if len(known.paths) > MOST_PICTURES or known.num_bytes > MOST_BYTES:
+        raise InputError(
+            f"the archives up to {archive} hold {len(known.paths):,} files of "
+            f"{known.num_bytes / 2**30:.1f} GiB; {MOST_PICTURES:,} of {MOST_BYTES / 2**30:.0f} GiB "
+            "are the most",
+            hint="Put the folder on the server and use: creativepair ingest --images FOLDER",
+        )
 
 
 def _save(uploads: Sequence[Upload], folder: Path) -> list[str]:

@@ -31,7 +31,7 @@ def launch_browser() -> Iterator[Browser]:
     if path is None:
         if os.environ.get("CI"):
             pytest.fail("Chromium is missing in CI")
-        pytest.skip("Chromium is not installed")
+        pytest.skip("Chromium is not installed")  # where `make test` may not install it
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=_CHROMIUM_ARGUMENTS)
         yield launched

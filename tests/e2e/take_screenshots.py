@@ -8,6 +8,8 @@ import argparse
 import csv
 import io
 import random
+import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +29,7 @@ from app.commands.demo import make_demo
 from creativepair.records import HumanVerdict, Lease
 from creativepair.store import gold, judgements, pairs
 from creativepair.store.users import Role
-from creativepair.workspace import Review
+from creativepair.workspace import SETTINGS_FILE, Review
 from tests.desk_server import DeskServer
 from tests.e2e.browsing import launch_browser, sign_in, wait_until_shown
 from tests.people import add_person
@@ -65,6 +67,10 @@ def fill_desk(root: Path) -> Studio:
             judged += 1
         else:
             at_work.remove(who)
+    # What comes now is shown as most annotators see it, with nothing before the verdict.
+    file = root / SETTINGS_FILE
+    shares = file.read_text(encoding="utf-8")
+    file.write_text(re.sub(r"(_first|blind_only) = 0\.\d+", r"\1 = 0.0", shares), encoding="utf-8")
     return studio
 
 
@@ -202,19 +208,21 @@ def main() -> None:
     folder: Path = parser.parse_args().to
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as there, launch_browser() as browser:
-        fill_desk(Path(there) / "workspace").store.close()
-        desk = DeskServer(Path(there) / "workspace")
-        desk.start()
-        try:
-            for scheme in cast(tuple[Literal["light", "dark"], ...], ("light", "dark")):
+        filled = Path(there) / "filled"
+        fill_desk(filled).store.close()
+        for scheme in cast(tuple[Literal["light", "dark"], ...], ("light", "dark")):
+            # Lea judges a pair on the way, so each round begins with a copy.
+            desk = DeskServer(Path(shutil.copytree(filled, Path(there) / scheme)))
+            desk.start()
+            try:
                 with opened(browser, scheme) as page:
 
                     def keep(name: str, page: Page = page, scheme: str = scheme) -> None:
                         save_small(page.screenshot(), folder / f"{name}-{scheme}.png")
 
                     photograph(page, desk, keep)
-        finally:
-            desk.kill()
+            finally:
+                desk.kill()
 
 
 if __name__ == "__main__":

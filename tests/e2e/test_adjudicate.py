@@ -12,7 +12,8 @@ from creativepair.store import adjudications
 from creativepair.store.users import Role
 from tests.desk_server import DeskServer
 from tests.disputes import dispute_pair
-from tests.people import PASSWORD, add_person
+from tests.e2e.browsing import sign_in
+from tests.people import add_person
 
 pytestmark = pytest.mark.browser
 
@@ -55,11 +56,8 @@ def wait_for_case(page: Page, after: str = "") -> str:
     return page.locator(".case").get_attribute("data-shown") or ""
 
 
-def sign_in(page: Page, desk: DeskServer, user_id: str) -> None:
-    page.goto(desk.url)
-    page.get_by_label("User id").fill(user_id)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+def enter(page: Page, desk: DeskServer, user_id: str) -> None:
+    sign_in(page, desk, user_id)
     page.get_by_role("link", name="Guidelines").wait_for()
 
 
@@ -144,7 +142,7 @@ def test_an_annotator_gets_the_page_neither_in_the_navigation_nor_by_its_address
     context: BrowserContext, staffed: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, staffed, "ana")
+    enter(page, staffed, "ana")
     expect(page.get_by_role("link", name="Adjudicate")).to_have_count(0)
     answer = page.goto(f"{staffed.url}/adjudicate")
     assert answer is not None
@@ -155,7 +153,7 @@ def test_a_reviewer_reaches_the_page_by_the_navigation(
     context: BrowserContext, staffed: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, staffed, "rea")
+    enter(page, staffed, "rea")
     page.get_by_role("link", name="Adjudicate").click()
     wait_for_case(page)
     page.get_by_text("Guideline decides").click()

@@ -11,10 +11,10 @@ from app.bootstrap import LOCAL_ANNOTATOR
 from creativepair.records import ChainStatus, Draft, Lease, Step
 from creativepair.store import judgements, pairs
 from tests.desk_server import DeskServer
+from tests.e2e.browsing import DWELL_MS, wait_until_shown
 
 pytestmark = pytest.mark.browser
 HIDDEN_WORDS = ("impressions", "rationale", "ctr evidence")
-DWELL_MS = 450
 # From inside the page: a press that crosses processes can take longer than the dwell time.
 PRESS_AS_SOON_AS_SHOWN = """desk => new Promise(resolve => {
   const look = () => {
@@ -45,12 +45,6 @@ def open_desk(context: BrowserContext, desk: DeskServer) -> Page:
     page.goto(desk.url)
     wait_until_shown(page)
     return page
-
-
-def wait_until_shown(page: Page) -> None:
-    """Wait until the step in hand is painted and the dwell time has passed."""
-    page.wait_for_selector(".desk[data-shown]:not([data-shown=''])")
-    page.wait_for_timeout(DWELL_MS)
 
 
 def lease_and_draft(desk: DeskServer) -> tuple[Lease, Draft]:

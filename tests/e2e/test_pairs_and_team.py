@@ -5,7 +5,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from creativepair.store import tasks
 from tests.desk_server import DeskServer
-from tests.people import PASSWORD
+from tests.e2e.browsing import sign_in
 
 pytestmark = pytest.mark.browser
 
@@ -16,19 +16,16 @@ def desk(staffed_desk: DeskServer) -> DeskServer:
     return staffed_desk
 
 
-def sign_in(page: Page, desk: DeskServer, user_id: str) -> None:
-    page.goto(desk.url)
-    page.get_by_label("User id").fill(user_id)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("link", name="Guidelines")).to_be_visible()
+def enter(page: Page, desk: DeskServer, user_id: str) -> None:
+    sign_in(page, desk, user_id)
+    page.get_by_role("link", name="Guidelines").wait_for()
 
 
 def test_a_lead_puts_open_pairs_into_a_batch_and_is_told_in_words(
     context: BrowserContext, desk: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk, "lea")
+    enter(page, desk, "lea")
     page.get_by_role("link", name="Pairs").click()
     expect(page.get_by_text("Page 1").first).to_be_visible()
     page.get_by_label("Verdicts").click()
@@ -51,7 +48,7 @@ def test_team_says_what_to_do_where_nobody_judged_and_lists_people(
     context: BrowserContext, desk: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk, "lea")
+    enter(page, desk, "lea")
     page.get_by_role("link", name="Team").click()
     expect(page.get_by_text("Nobody has judged a pair yet.")).to_be_visible()
     expect(page.get_by_role("heading", name="People")).to_be_visible()
@@ -62,7 +59,7 @@ def test_an_annotator_gets_neither_page_by_navigation_or_address(
     context: BrowserContext, desk: DeskServer, path: str
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk, "ana")
+    enter(page, desk, "ana")
     expect(page.get_by_role("link", name=path.title())).to_have_count(0)
     answer = page.goto(f"{desk.url}/{path}")
     assert answer is not None

@@ -5,7 +5,7 @@ from typing import Literal
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, expect
 
 from app.accounts.links import make_link
 from app.accounts.sessions import SESSION_COOKIE
@@ -13,10 +13,10 @@ from creativepair.records import Step
 from creativepair.store import users
 from creativepair.store.users import Purpose, Role
 from tests.desk_server import DeskServer
+from tests.e2e.browsing import sign_in, wait_until_shown
 from tests.people import PASSWORD
 
 pytestmark = pytest.mark.browser
-DWELL_MS = 450
 
 
 @pytest.fixture
@@ -25,24 +25,11 @@ def desk(staffed_desk: DeskServer) -> DeskServer:
     return staffed_desk
 
 
-def sign_in(page: Page, desk: DeskServer, user_id: str = "ana", password: str = PASSWORD) -> None:
-    page.goto(desk.url)
-    expect(page).to_have_url(f"{desk.url}/sign-in")
-    page.get_by_label("User id").fill(user_id)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def wait_until_shown(page: Page) -> None:
-    page.wait_for_selector(".desk[data-shown]:not([data-shown=''])")
-    page.wait_for_timeout(DWELL_MS)
-
-
 def test_a_person_signs_in_judges_as_themselves_and_signs_out(
     context: BrowserContext, desk: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk)
+    sign_in(page, desk, "ana")
     wait_until_shown(page)
     page.keyboard.press("1")
     page.get_by_role("region", name="CTR evidence").wait_for()
@@ -60,7 +47,7 @@ def test_a_page_can_be_opened_by_its_address_and_reloaded(
     context: BrowserContext, desk: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk)
+    sign_in(page, desk, "ana")
     wait_until_shown(page)
     page.goto(f"{desk.url}/guidelines")
     expect(page.get_by_role("heading", name="Guidelines")).to_be_visible()
@@ -86,7 +73,7 @@ def test_a_wrong_password_is_said_and_the_id_is_kept(
     context: BrowserContext, desk: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk, password="wrong horse battery")
+    sign_in(page, desk, "ana", password="wrong horse battery")
     expect(page.get_by_role("alert")).to_contain_text("The id or the password is wrong.")
     expect(page.get_by_label("User id")).to_have_value("ana")
     page.get_by_label("Password").fill(PASSWORD)
@@ -98,7 +85,7 @@ def test_a_person_disabled_while_at_work_stores_nothing_more_and_is_told(
     context: BrowserContext, desk: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk)
+    sign_in(page, desk, "ana")
     wait_until_shown(page)
     with desk.studio.store.write() as connection:
         users.disable_user(connection, "ana", now=datetime.now(UTC))
@@ -130,7 +117,7 @@ def test_a_page_above_ones_role_says_for_whom_it_is(
     context: BrowserContext, desk: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk)
+    sign_in(page, desk, "ana")
     wait_until_shown(page)
     answer = page.goto(f"{desk.url}/releases")
     assert answer is not None
@@ -144,7 +131,7 @@ def test_the_next_person_at_the_same_browser_gets_pairs_of_their_own(
     context: BrowserContext, desk: DeskServer
 ) -> None:
     page = context.new_page()
-    sign_in(page, desk)
+    sign_in(page, desk, "ana")
     wait_until_shown(page)
     page.keyboard.press("1")
     page.get_by_role("region", name="CTR evidence").wait_for()
@@ -169,6 +156,6 @@ def test_the_sign_in_page_needs_no_script_and_can_be_read_in_light_and_dark(
     assert browser is not None
     bare = browser.new_context(java_script_enabled=False, color_scheme=scheme)
     page = bare.new_page()
-    sign_in(page, desk, password="wrong horse battery")
+    sign_in(page, desk, "ana", password="wrong horse battery")
     expect(page.get_by_role("alert")).to_be_visible()
     bare.close()

@@ -16,9 +16,9 @@ from creativepair.store import gold, judgements
 from creativepair.store.tables import leases
 from creativepair.workspace import SETTINGS_FILE
 from tests.desk_server import DeskServer
+from tests.e2e.browsing import wait_until_shown
 
 pytestmark = pytest.mark.browser
-DWELL_MS = 450
 StartDesk = Callable[..., DeskServer]
 
 
@@ -45,11 +45,6 @@ def open_desk(context: BrowserContext, desk: DeskServer) -> Page:
     page.goto(desk.url)
     wait_until_shown(page)
     return page
-
-
-def wait_until_shown(page: Page) -> None:
-    page.wait_for_selector(".desk[data-shown]:not([data-shown=''])")
-    page.wait_for_timeout(DWELL_MS)
 
 
 def lease_in_hand(desk: DeskServer) -> Lease:

@@ -154,3 +154,16 @@ def test_two_files_of_one_name_are_refused(studio: Studio) -> None:
 def test_nothing_to_import_is_said(studio: Studio) -> None:
     with pytest.raises(InputError, match="nothing to import"):
         import_files(studio, ImportRequest(pictures=[archive(MUGS)]))
+
+
+def test_limits_and_paths_are_those_of_all_archives_together(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (archive({path: data}, f"{n}.zip") for n, (path, data) in enumerate(MUGS.items()))
+    again = archive({"mugs/red.png": picture(1)}, "again.zip")
+    with pytest.raises(InputError, match=r"again\.zip holds 'mugs/red\.png' a second time"):
+        import_files(studio, replace(shop(one), pictures=[one, again]))
+    assert import_files(studio, replace(shop(one), pictures=[one, two])).creatives == 2
+    monkeypatch.setattr(module, "MOST_PICTURES", 1)
+    with pytest.raises(InputError, match="hold 2 files"):
+        import_files(studio, replace(shop(one), pictures=[one, two]))
