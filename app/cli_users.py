@@ -10,6 +10,7 @@ from app.output import emit
 if TYPE_CHECKING:
     from app.accounts.links import Link
     from creativepair.store.users import User
+    from creativepair.workspace import Oidc
 
 users_cli = typer.Typer(help="Accounts: who may open the desk, as what.", no_args_is_help=True)
 
@@ -31,8 +32,11 @@ def add(
     from app.bootstrap import open_studio
     from app.commands.users import add_user
 
-    user = add_user(open_studio(workspace), user_id, role=role, name=name)
-    lines = f"Added {_line(user)}\nNext: creativepair users invite {user.user_id}"
+    studio = open_studio(workspace)
+    user = add_user(studio, user_id, role=role, name=name)
+    oidc = studio.workspace.settings.oidc
+    then = "give them the desk's address" if oidc else f"creativepair users invite {user.user_id}"
+    lines = f"Added {_line(user, oidc)}\nNext: {then}"
     emit({"users": [_entry(user)]}, as_json=as_json, lines=lines)
 
 
@@ -42,8 +46,9 @@ def list_(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
     from app.bootstrap import open_studio
     from app.commands.users import list_users
 
-    found = list_users(open_studio(workspace))
-    lines = "\n".join(_line(user) for user in found)
+    studio = open_studio(workspace)
+    found = list_users(studio)
+    lines = "\n".join(_line(user, studio.workspace.settings.oidc) for user in found)
     none = "No accounts: the desk is for this machine only. Add one: creativepair users add"
     emit({"users": [_entry(user) for user in found]}, as_json=as_json, lines=lines or none)
 
@@ -59,8 +64,10 @@ def role(
     from app.bootstrap import open_studio
     from app.commands.users import change_role
 
-    user = change_role(open_studio(workspace), user_id, role)
-    emit({"users": [_entry(user)]}, as_json=as_json, lines=_line(user))
+    studio = open_studio(workspace)
+    user = change_role(studio, user_id, role)
+    lines = _line(user, studio.workspace.settings.oidc)
+    emit({"users": [_entry(user)]}, as_json=as_json, lines=lines)
 
 
 @users_cli.command("disable")
@@ -75,8 +82,10 @@ def disable(
     from app.commands.users import disable_user, enable_user
 
     change = enable_user if undo else disable_user
-    user = change(open_studio(workspace), user_id)
-    emit({"users": [_entry(user)]}, as_json=as_json, lines=_line(user))
+    studio = open_studio(workspace)
+    user = change(studio, user_id)
+    lines = _line(user, studio.workspace.settings.oidc)
+    emit({"users": [_entry(user)]}, as_json=as_json, lines=lines)
 
 
 @users_cli.command("invite")
@@ -129,7 +138,7 @@ def _entry(user: "User") -> dict[str, Any]:
     }
 
 
-def _line(user: "User") -> str:
-    entry = _entry(user)
-    state = "disabled" if entry["disabled"] else "" if entry["has_password"] else "no password yet"
+def _line(user: "User", oidc: "Oidc | None") -> str:
+    can_enter = oidc is not None or user.password_hash is not None
+    state = "disabled" if user.disabled_at else "" if can_enter else "no password yet"
     return f"{user.user_id:<20} {user.role.value:<10} {user.name}  {state}".rstrip()

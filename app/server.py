@@ -109,9 +109,14 @@ def serve(
 
     Raises:
         InputError: when there are no accounts and the host is not a loopback one.
-        StateError: when the port is taken.
+        StateError: when the port is taken, or people sign in elsewhere and none can.
     """
     if not has_accounts(studio):
+        if oidc := studio.workspace.settings.oidc:
+            raise StateError(
+                f"people sign in through {oidc.issuer}, but nobody has an account",
+                hint="Add yourself first: creativepair users add ID --role lead",
+            )
         require_loopback(host)
     require_free_port(host, port)
     # The server rewrites client and scheme from what this proxy forwards, and from nobody else.

@@ -1,4 +1,4 @@
-"""The pages on which people sign in and out and set a password: plain forms, no script."""
+"""The pages on which people sign in and out and set a password; none needs a script."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -13,16 +13,20 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from app.accounts.links import LINK_PATH, accept_link, find_invited
+from app.accounts.oidc import BEGUN_COOKIE, OIDC_PATH, RETURN_PATH, OidcClient
 from app.accounts.sessions import (
     SESSION_COOKIE,
     SESSION_TIME,
     SignInError,
+    admit,
+    count_visit,
     sign_in,
     sign_out,
 )
 from app.bootstrap import Studio
 from creativepair.errors import CreativePairError, InputError, NotFoundError
 from creativepair.store.users import Purpose
+from creativepair.workspace import Oidc
 
 _STATUS = {NotFoundError: 404, InputError: 422}
 _MOST_FIELDS = 10
@@ -60,21 +64,18 @@ class PasswordForm(_Form):
 
 
 def account_routes(studio: Studio) -> list[Route]:
-    """Return the routes of a desk with accounts."""
+    """Return the routes of a desk with accounts: passwords of its own, or a provider's word.
+
+    Raises:
+        StateError: when a provider is set and cannot be used.
+    """
     forms = _Forms(studio)
+    oidc = studio.workspace.settings.oidc
     return [
         Route("/sign-in", forms.show_sign_in),
-        Route("/sign-in", forms.sign_in, methods=["POST"]),
         Route("/sign-out", forms.show_sign_out),
         Route("/sign-out", forms.sign_out, methods=["POST"]),
-        *(
-            route
-            for purpose in Purpose
-            for route in (
-                Route(LINK_PATH[purpose], forms.show_password(purpose)),
-                Route(LINK_PATH[purpose], forms.set_password(purpose), methods=["POST"]),
-            )
-        ),
+        *(forms.oidc_routes(oidc) if oidc else forms.password_routes()),
     ]
 
 
@@ -87,6 +88,54 @@ class _Forms:
     def __init__(self, studio: Studio) -> None:
         self._store = studio.store
         self._workspace = studio.workspace.settings.name
+        self._oidc = studio.workspace.settings.oidc
+
+    def password_routes(self) -> list[Route]:
+        links = [
+            route
+            for purpose, path in LINK_PATH.items()
+            for route in (
+                Route(path, self.show_password(purpose)),
+                Route(path, self.set_password(purpose), methods=["POST"]),
+            )
+        ]
+        return [Route("/sign-in", self.sign_in, methods=["POST"]), *links]
+
+    def oidc_routes(self, oidc: Oidc) -> list[Route]:
+        client = OidcClient(oidc)
+
+        async def begin(request: Request) -> Response:
+            try:
+                await run_in_threadpool(
+                    count_visit, self._store, address=_address(request), now=datetime.now(UTC)
+                )
+                return await client.begin(request)
+            except SignInError as error:
+                return self._sign_in_page(error=error)
+
+        async def come_back(request: Request) -> Response:
+            try:
+                user_id = await client.identify(request)
+                token = await run_in_threadpool(
+                    admit, self._store, user_id, address=_address(request), now=datetime.now(UTC)
+                )
+            except SignInError as error:
+                response = self._sign_in_page(error=error)
+            else:
+                await self._end(request)
+                response = _enter(request, token)
+            response.delete_cookie(BEGUN_COOKIE, path=OIDC_PATH, httponly=True, samesite="lax")
+            return response
+
+        async def refuse_link(_request: Request) -> Response:
+            problem = f"people sign in here with {oidc.name}, without a password of this desk"
+            return show_refusal(problem, status=404)
+
+        return [
+            Route(OIDC_PATH, begin),
+            Route(RETURN_PATH, come_back),
+            *(Route(path, refuse_link) for path in LINK_PATH.values()),
+        ]
 
     async def show_sign_in(self, _request: Request) -> Response:
         return self._sign_in_page()
@@ -100,11 +149,11 @@ class _Forms:
                 self._store,
                 form.user_id,
                 form.password,
-                address=request.client.host if request.client else "",
+                address=_address(request),
                 now=datetime.now(UTC),
             )
         except CreativePairError as error:
-            return self._sign_in_page(form.user_id, error)
+            return self._sign_in_page(form.user_id, error=error)
         await self._end(request)  # the session that this browser had, if any
         return _enter(request, token)
 
@@ -153,12 +202,15 @@ class _Forms:
         if token := request.cookies.get(SESSION_COOKIE):
             await run_in_threadpool(sign_out, self._store, token, now=datetime.now(UTC))
 
-    def _sign_in_page(self, user_id: str = "", error: CreativePairError | None = None) -> Response:
+    def _sign_in_page(
+        self, user_id: str = "", *, error: CreativePairError | None = None
+    ) -> Response:
         return _page(
             "sign_in.html.j2",
             status=_status(error),
             title="Sign in",
             workspace=self._workspace,
+            provider=self._oidc.name if self._oidc else None,
             user_id=user_id,
             error=error,
         )
@@ -195,6 +247,10 @@ def _enter(request: Request, token: str) -> Response:
         secure=request.url.scheme == "https",
     )
     return response
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 async def _read_form(request: Request, model: type[FormModel]) -> FormModel:

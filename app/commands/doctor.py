@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.accounts.oidc import OidcClient
 from app.bootstrap import Studio, open_studio
 from creativepair.errors import CreativePairError
-from creativepair.store import catalogue, pairs
+from creativepair.store import catalogue, pairs, users
 from exports.listing import list_releases
 
 _LEAST_FREE_BYTES = 500_000_000
@@ -62,6 +63,15 @@ def _protocol(studio: Studio) -> Check:
     )
 
 
+def _sign_in(studio: Studio) -> Check:
+    if oidc := studio.workspace.settings.oidc:
+        OidcClient(oidc)  # says what it lacks
+        return Check("sign-in", True, f"through {oidc.issuer}")
+    with studio.store.read() as connection:
+        asks = users.has_users(connection)
+    return Check("sign-in", True, "by password" if asks else "no accounts: this machine only")
+
+
 def _images(studio: Studio) -> Check:
     with studio.store.read() as connection:
         creatives = catalogue.list_creatives(connection)
@@ -91,6 +101,7 @@ def _releases(studio: Studio) -> Check:
 _WORKSPACE_CHECKS: dict[str, Callable[[Studio], Check]] = {
     "disk": _disk,
     "protocol": _protocol,
+    "sign-in": _sign_in,
     "images": _images,
     "pairs": _pairs,
     "releases": _releases,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from app.accounts.links import Link, make_link
 from app.bootstrap import LOCAL_ANNOTATOR, Studio
-from creativepair.errors import InputError
+from creativepair.errors import InputError, StateError
 from creativepair.store import users
 from creativepair.store.users import Purpose, Role, User
 
@@ -79,18 +79,27 @@ def invite_user(studio: Studio, user_id: str) -> Link:
     """Make the link on which a person sets the first password.
 
     Raises:
-        NotFoundError, StateError: as `app.accounts.links.make_link`.
+        NotFoundError, StateError: as `app.accounts.links.make_link`; when no passwords are used.
     """
-    return make_link(studio.store, user_id, Purpose.INVITE, now=datetime.now(UTC))
+    return _make_link(studio, user_id, Purpose.INVITE)
 
 
 def reset_user(studio: Studio, user_id: str) -> Link:
     """Make the link on which a person sets another password; the old one works until then.
 
     Raises:
-        NotFoundError, StateError: as `app.accounts.links.make_link`.
+        NotFoundError, StateError: as `app.accounts.links.make_link`; when no passwords are used.
     """
-    return make_link(studio.store, user_id, Purpose.RESET, now=datetime.now(UTC))
+    return _make_link(studio, user_id, Purpose.RESET)
+
+
+def _make_link(studio: Studio, user_id: str, purpose: Purpose) -> Link:
+    if oidc := studio.workspace.settings.oidc:
+        raise StateError(
+            f"people sign in through {oidc.issuer}, without a password of the desk's own",
+            hint="Give them the desk's address.",
+        )
+    return make_link(studio.store, user_id, purpose, now=datetime.now(UTC))
 
 
 def _role(name: str) -> Role:

@@ -10,6 +10,7 @@ from app.commands.quality import measure_workspace, newest_judged
 from app.commands.users import list_users
 from app.plots import Interval, plot_intervals
 
+SHOWN = {"draft": "draft", "ctr": "CTR"}
 ARMS = {"draft_first": "draft first", "ctr_first": "CTR first", "both_first": "both first"}
 studio = served_studio()
 require_role("team")
@@ -112,7 +113,9 @@ def show_bias(report: QualityReport) -> None:
         show("share of votes", named, 0, 1)
     with right:
         st.caption("Votes for what was shown first, less those of blind votes; 0 is no bias")
-        arms = [(f"{one.shown}, {ARMS.get(one.arm, one.arm)}", one.bias) for one in report.bias]
+        arms = [
+            (f"{SHOWN[one.shown]}, {ARMS.get(one.arm, one.arm)}", one.bias) for one in report.bias
+        ]
         show("difference of shares", arms, -1, 1)
         if not arms:
             st.text("Nothing was shown before a verdict.")
@@ -133,7 +136,7 @@ def show_people() -> None:
                 "state": "disabled"
                 if user.disabled_at
                 else "active"
-                if user.password_hash
+                if user.password_hash or studio.workspace.settings.oidc
                 else f"no password yet: creativepair users invite {user.user_id}",
             }
             for user in list_users(studio)

@@ -67,6 +67,28 @@ class Review(BaseModel):
         return {Arm.BLIND: 1 - sum(shares.values())} | shares
 
 
+class Oidc(BaseModel):
+    """The OpenID Connect provider through which people sign in.
+
+    Attributes:
+        issuer: its address, as its tokens name it; HTTPS, or HTTP on this machine.
+        client_id: what it knows the desk as; the secret is in the environment.
+        name: what the desk calls it.
+        claim: what of its word is the user id, in lower case; `email` has to be verified.
+        scope: what is asked for, separated by spaces.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str = Field(
+        pattern=r"^(https://[^\s/]+|http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?)(/\S*)?$"
+    )
+    client_id: str = Field(min_length=1)
+    name: str = Field(default="your organisation", min_length=1, max_length=MAX_NAME_CHARACTERS)
+    claim: str = Field(default="email", min_length=1)
+    scope: str = Field(default="openid email", pattern=r"(^| )openid( |$)")
+
+
 class Settings(BaseModel):
     """What `creativepair.toml` may say.
 
@@ -79,6 +101,7 @@ class Settings(BaseModel):
             into the workspace.
         synthetic: whether the workspace holds creatives drawn by this project.
         review: how annotators are given work.
+        oidc: where people sign in; None for passwords of the desk's own.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,6 +113,7 @@ class Settings(BaseModel):
     log_memory: str = Field(default="1GB", pattern=r"^[1-9][0-9]*(MB|GB)$")
     synthetic: bool = False
     review: Review = Review()
+    oidc: Oidc | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +234,8 @@ def _to_toml(settings: Settings) -> str:
         return str(entry).lower()
 
     entries = settings.model_dump(exclude_none=True)
-    review = entries.pop("review")
-    lines = [f"{name} = {value(entry)}" for name, entry in entries.items()]
-    lines += ["", "[review]", *(f"{name} = {value(entry)}" for name, entry in review.items())]
+    parts = {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+    lines = [f"{name} = {value(entry)}" for name, entry in entries.items() if name not in parts]
+    for part, held in parts.items():
+        lines += ["", f"[{part}]", *(f"{name} = {value(entry)}" for name, entry in held.items())]
     return "\n".join(lines) + "\n"

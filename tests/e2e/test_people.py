@@ -1,6 +1,7 @@
 """A desk with accounts in a real browser: in, out, and as far as a role reaches."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Literal
 
 import httpx
@@ -8,13 +9,17 @@ import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from app.accounts.links import make_link
+from app.accounts.oidc import SECRET_VARIABLE
 from app.accounts.sessions import SESSION_COOKIE
+from app.bootstrap import open_studio
 from creativepair.records import Step
 from creativepair.store import users
 from creativepair.store.users import Purpose, Role
+from creativepair.workspace import SETTINGS_FILE
 from tests.desk_server import DeskServer
 from tests.e2e.browsing import sign_in, wait_until_shown
-from tests.people import PASSWORD
+from tests.oidc_provider import CLIENT_ID, CLIENT_SECRET, OidcProvider
+from tests.people import PASSWORD, add_person
 
 pytestmark = pytest.mark.browser
 
@@ -159,3 +164,29 @@ def test_the_sign_in_page_needs_no_script_and_can_be_read_in_light_and_dark(
     sign_in(page, desk, "ana", password="wrong horse battery")
     expect(page.get_by_role("alert")).to_be_visible()
     bare.close()
+
+
+def test_a_person_signs_in_through_the_provider_of_the_organisation(
+    context: BrowserContext, demo_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SECRET_VARIABLE, CLIENT_SECRET)
+    provider = OidcProvider({"email": "ana@shop.example", "email_verified": True})
+    with (demo_root / SETTINGS_FILE).open("a") as file:
+        file.write(f'\n[oidc]\nissuer = "{provider.issuer}"\nclient_id = "{CLIENT_ID}"\n')
+    studio = open_studio(demo_root)
+    add_person(studio, "ana@shop.example")
+    studio.store.close()
+    desk = DeskServer(demo_root)
+    with provider.serving():
+        desk.start()
+        try:
+            page = context.new_page()
+            page.goto(desk.url)
+            page.get_by_role("link", name="Sign in with your organisation").click()
+            wait_until_shown(page)
+            page.keyboard.press("1")
+            page.get_by_role("region", name="CTR evidence").wait_for()
+            (event,) = desk.events(Step.BLIND)
+            assert event.annotator_id == "ana@shop.example"
+        finally:
+            desk.kill()

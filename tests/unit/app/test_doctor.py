@@ -9,7 +9,17 @@ from app.commands.doctor import Check, check_all
 from creativepair.store import catalogue, create_store
 from creativepair.workspace import Settings, create_workspace
 
-NAMES = ["python", "sqlite", "workspace", "disk", "protocol", "images", "pairs", "releases"]
+NAMES = [
+    "python",
+    "sqlite",
+    "workspace",
+    "disk",
+    "protocol",
+    "sign-in",
+    "images",
+    "pairs",
+    "releases",
+]
 
 
 def checked(root: Path) -> dict[str, Check]:
