@@ -26,6 +26,8 @@ from creativepair.errors import InputError
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_BODY_BYTES = 2_000_000
 DESK_HEADER = "x-desk"
+STORE_HINT = "It goes on trying by itself; if it stays so, tell whoever runs this desk."
+"""What people at the desk are told to do where the store cannot be used."""
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _LOCAL_HINT = "Open http://127.0.0.1 on this machine."
 _NAME_HINT = "Open the desk under its own name; whoever runs it adds names with --allow-host."

@@ -27,8 +27,9 @@ from annotators.queue import require_lease
 from annotators.state import InHand
 from app.bootstrap import Studio
 from app.commands.adjudicate import adjudicate, show_case
+from app.guard import STORE_HINT
 from app.people import identify
-from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
+from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError, StoreError
 from creativepair.images import DERIVATIVE_MEDIA_TYPE
 from creativepair.records import LONGEST_NOTE, HumanVerdict, ReasonCode, Words
 from creativepair.store.guidelines import newest_guideline
@@ -36,7 +37,7 @@ from creativepair.store.judgements import Autosave
 from creativepair.store.problems import ProblemKind, ProblemReport, add_report
 from creativepair.store.sharing import share_writes
 
-_STATUS = {NotFoundError: 404, StateError: 409, InputError: 422}
+_STATUS = {StoreError: 503, NotFoundError: 404, StateError: 409, InputError: 422}
 _log = logging.getLogger(__name__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -327,7 +328,7 @@ class _Desk:
         body = show_case(self._studio, reviewer_id).model_dump_json()
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
-    async def guidelines(self, _request: Request) -> Response:
+    async def guidelines(self, request: Request) -> Response:
         """Answer with the guidelines in force; no part of a step, so that steps stay small."""
 
         def read() -> Response:
@@ -338,7 +339,10 @@ class _Desk:
                 headers={"Cache-Control": "no-store"},
             )
 
-        return await run_in_threadpool(read)
+        try:
+            return await run_in_threadpool(read)
+        except CreativePairError as error:
+            return _refuse(request, error)
 
     async def report(self, request: Request) -> Response:
         """Store what is wrong with a pair; it stays in hand."""
@@ -417,7 +421,9 @@ class _Desk:
 def error_response(error: CreativePairError) -> JSONResponse:
     """Return an error as `{code, message, hint}`."""
     status = next((s for kind, s in _STATUS.items() if isinstance(error, kind)), 500)
-    body = {"code": error.code, "message": error.message, "hint": error.hint}
+    # The error's own hint is for those who run the desk; they read it in the log.
+    hint = STORE_HINT if isinstance(error, StoreError) else error.hint
+    body = {"code": error.code, "message": error.message, "hint": hint}
     return JSONResponse(body, status_code=status)
 
 
@@ -425,7 +431,7 @@ def _refuse(request: Request, error: CreativePairError) -> JSONResponse:
     """Return an error; one that asks for what is not there, or not theirs, is logged."""
     if isinstance(error, NotFoundError | StateError):
         who = identify(request).user_id
-        _log.warning("refused %s to %s: %s", request.url.path, who, error.message)
+        _log.warning("refused %s to %s: %s. %s", request.url.path, who, error.message, error.hint)
     return error_response(error)
 
 

@@ -10,9 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.accounts.forms import show_refusal
 from app.accounts.sessions import SESSION_COOKIE, find_person
-from app.guard import refuse
+from app.guard import STORE_HINT, refuse
 from app.people import Person
 from app.roles import first_part, may_open, roles_of
+from creativepair.errors import StoreError
 from creativepair.store import Store
 
 _SIGN_IN_HINT = "Reload the page and sign in."
@@ -32,7 +33,12 @@ class SessionGate:
             await self._app(scope, receive, send)
             return
         token = HTTPConnection(scope).cookies.get(SESSION_COOKIE)
-        person = await self._find(token)
+        try:
+            person = await self._find(token)
+        except StoreError as error:
+            _log.warning("refused %r: %s. %s", scope["path"], error.message, error.hint)
+            await refuse(scope, receive, send, error.message, hint=STORE_HINT, status=503)
+            return
         scope["person"] = person
         if may_open(person.role if person else None, scope["path"]):
             if person and scope["type"] == "websocket":

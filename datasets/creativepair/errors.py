@@ -37,6 +37,10 @@ class StateError(CreativePairError):
     code = "bad_state"
 
 
+class StoreError(StateError):
+    """The store cannot be used now: full, read-only, held, out of reach. Later it may be."""
+
+
 class ChainError(InputError):
     """A chain that does not follow the protocol, or text that states none.
 

@@ -1,6 +1,7 @@
 // Adjudication: one case at a time, as the server tells it. A decision is one POST whose answer is the
 // next case, sent again until it is answered; what was typed stays until the server has it.
 const RESEND_MS = 2000
+const STORE_OUT = 503
 const ANSWER_MS = 10000
 const WORDS = {
   left: 'Left', right: 'Right', cannot_tell: 'Cannot tell', broken: 'Broken image',
@@ -15,6 +16,7 @@ function adjudication(root) {
   let shownAt = null   // performance.now() when both pictures were painted
   let broken = false
   let sending = false
+  let storeOut = false
   let stopped = false
   let timer = 0
 
@@ -30,9 +32,16 @@ function adjudication(root) {
     const options = body ? { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Desk': '1' }, body: JSON.stringify(body) } : {}
     const answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS), ...options })
     const text = await answer.text()
-    try { return { ok: answer.ok, body: JSON.parse(text) } } catch {
+    let said
+    try { said = JSON.parse(text) } catch {
       return { ok: false, body: { message: `The desk answered with error ${answer.status}`, hint: 'Nothing was stored; the log of the server says why.' } }
     }
+    // The store may be usable again later: this is as good as a message that was lost, with a reason.
+    const isOut = answer.status === STORE_OUT
+    if (isOut) complain(said); else if (storeOut) complain(null)
+    storeOut = isOut
+    if (isOut) throw new Error(said.message)
+    return { ok: answer.ok, body: said }
   }
 
   async function deliver(path, body) {

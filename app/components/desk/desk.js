@@ -2,6 +2,8 @@
 // one POST whose answer is the next step, sent again until it is answered.
 const DWELL_MS = 400
 const RESEND_MS = 2000
+const KEEPALIVE_BYTES = 60000  // browsers refuse to send more than 64 KiB after a page has gone
+const STORE_OUT = 503
 const ANSWER_MS = 10000   // longer than any honest answer: a hanging connection is given up and tried again
 const AUTOSAVE_MS = 1500  // a decision carries all edits, so it waits no longer for an autosave
 const FINISH = {
@@ -32,6 +34,7 @@ function desk(root) {
   let hiddenMs = 0
   let broken = false
   let sending = false
+  let storeOut = false
   let resend = 0
   let stopped = false
   let lastAlive = 0         // performance.now() when the server was told that somebody is here
@@ -42,13 +45,23 @@ function desk(root) {
   async function ask(path, options = {}) {
     const answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS), ...options })
     const text = await answer.text()
-    try { return { ok: answer.ok, body: JSON.parse(text) } } catch {
+    let body
+    try { body = JSON.parse(text) } catch {
       return { ok: false, body: { code: 'fault', message: `The desk answered with error ${answer.status}`, hint: 'Nothing was stored; the log of the server says why' } }
     }
+    // The store may be usable again later: this is as good as a message that was lost, with a reason.
+    const isOut = answer.status === STORE_OUT
+    if (isOut) complain(body); else if (storeOut) complain(null)
+    storeOut = isOut
+    if (isOut) throw new Error(body.message)
+    return { ok: answer.ok, body }
   }
 
-  const post = (path, body, { keepalive = false } = {}) =>
-    ask(path, { method: 'POST', keepalive, headers: { 'Content-Type': 'application/json', 'X-Desk': '1' }, body: JSON.stringify(body) })
+  const post = (path, content, { keepalive = false } = {}) => {
+    const body = JSON.stringify(content)
+    const survives = keepalive && new Blob([body]).size < KEEPALIVE_BYTES
+    return ask(path, { method: 'POST', keepalive: survives, headers: { 'Content-Type': 'application/json', 'X-Desk': '1' }, body })
+  }
 
   const over = dialogs(root, { ask, post, leaseInHand: () => view?.lease, status: words => status(words) })
 
@@ -109,7 +122,7 @@ function desk(root) {
 
   function complain(error) {
     $('.alert').hidden = !error
-    $('.alert p').textContent = error ? `${error.message}. ${error.hint}` : ''
+    $('.alert p').textContent = error ? `${capital(error.message)}. ${error.hint}` : ''
   }
 
   function arm() {

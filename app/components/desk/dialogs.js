@@ -67,7 +67,7 @@ function dialogs(root, { ask, post, leaseInHand, status }) {
     }
     fields.disabled = false
     if (answer.ok) { report = null; form.reset(); problem.close(); status('Reported'); return }
-    say(`${answer.body.message}. ${answer.body.hint}`)
+    say(`${capital(answer.body.message)}. ${answer.body.hint}`)
     if (!problem.open) problem.showModal()
   }
 

@@ -295,8 +295,9 @@ def test_a_store_that_cannot_be_written_says_so_and_loses_nothing(desk: DeskClie
 
     event.listen(engine, "checkout", refuse_writes)
     answer = desk.final(view, fitting(view))
-    assert is_error(answer, 409, "bad_state")
+    assert is_error(answer, 503, "bad_state")
     assert "cannot be written" in answer[1]["message"]
+    assert "goes on trying by itself" in answer[1]["hint"]
     event.remove(engine, "checkout", refuse_writes)
     engine.dispose()
     assert desk.events() == before
