@@ -312,6 +312,7 @@ def apply_edits(
     """
     by_question: Mapping[str, Autosave] = {edit.question: edit for edit in edits}
     findings, reviewed, problems = [], [], []
+    hint = _PLACE_HINT
     for question in protocol.questions:
         drafted = draft.finding(question.id)
         edit = by_question.get(question.id)
@@ -325,13 +326,14 @@ def apply_edits(
             reviewed.append(ReviewedFinding(question=question.id, action="reject"))
         elif edit.verdict is None and edit.typed.strip():
             problems.append(f"{question.label}: choose a verdict for these words")
+            hint = "Press v outside the text, or take the words out."
         elif edit.verdict:
             problems += [f"{question.label}: {problem}" for problem in _problems(edit, left_is)]
             if not problems:
                 findings.append(_edited(edit, left_is))
                 reviewed.append(ReviewedFinding(question=question.id, action="edit"))
     if problems:
-        raise ChainError(problems, hint=_PLACE_HINT)
+        raise ChainError(problems, hint=hint)
     chain = Chain(protocol=protocol.version, findings=tuple(findings))
     check_chain(chain, protocol, complete=False)
     return chain, tuple(reviewed)

@@ -138,17 +138,6 @@ def test_a_double_click_settles_one_pair(context: BrowserContext, desk: DeskServ
     assert len(settled(desk)) == 1
 
 
-def test_an_annotator_gets_the_page_neither_in_the_navigation_nor_by_its_address(
-    context: BrowserContext, staffed: DeskServer
-) -> None:
-    page = context.new_page()
-    enter(page, staffed, "ana")
-    expect(page.get_by_role("link", name="Adjudicate")).to_have_count(0)
-    answer = page.goto(f"{staffed.url}/adjudicate")
-    assert answer is not None
-    assert answer.status == 403
-
-
 def test_a_reviewer_reaches_the_page_by_the_navigation(
     context: BrowserContext, staffed: DeskServer
 ) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import BrowserContext, Page, Response, WebSocket, expect
+from sqlalchemy import delete
 
 from annotators.decisions import to_side
 from app.bootstrap import LOCAL_ANNOTATOR
 from creativepair.records import ChainStatus, Draft, Lease, Step
 from creativepair.store import judgements, pairs
+from creativepair.store.tables import drafts
 from tests.desk_server import DeskServer
 from tests.e2e.browsing import DWELL_MS, wait_until_shown
 
@@ -107,6 +109,40 @@ def test_keep_mine_and_take_draft_each_take_one_key(
     assert (kept.verdict, kept.chain_status) == (kept_blind.verdict, ChainStatus.CONTESTED)
     assert taken.verdict != taken_blind.verdict
     assert taken.chain_status is ChainStatus.APPROVED
+
+
+def drop_drafts(desk: DeskServer) -> None:
+    with desk.studio.store.write() as connection:
+        connection.execute(delete(drafts))
+
+
+def test_without_a_draft_the_own_verdict_is_approved_with_or_without_own_findings(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    drop_drafts(desk)
+    page = open_desk(context, desk)
+    give_blind(page, "1")
+    expect(page.get_by_text("there is no draft")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 done · 7 to go")).to_be_visible()
+    wait_until_shown(page)
+    give_blind(page, "2")
+    for _ in range(6):
+        page.keyboard.press("j")
+    page.keyboard.press("e")
+    page.keyboard.type("the right image is calmer")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Layout: choose a verdict for these words")
+    page.keyboard.press("v")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("2 done · 6 to go")).to_be_visible()
+    bare, written = desk.events(Step.FINAL)
+    assert (bare.chain_status, bare.chain) == (ChainStatus.NONE, None)
+    assert written.chain_status is ChainStatus.WRITTEN
+    assert written.chain is not None
+    assert [finding.question for finding in written.chain.findings] == ["layout", "click"]
+    assert [event.verdict for event in desk.events(Step.BLIND)] == [bare.verdict, written.verdict]
 
 
 def test_an_edited_finding_is_stored_by_identity(context: BrowserContext, desk: DeskServer) -> None:
@@ -228,7 +264,7 @@ def test_words_typed_in_a_tab_whose_pair_was_finished_in_another_are_not_called_
     expect(first.get_by_text("1 done · 7 to go")).to_be_visible()
     second.keyboard.press("e")
     second.keyboard.type("late words")
-    expect(second.get_by_role("alert")).to_contain_text("these words were not kept")
+    expect(second.get_by_role("alert")).to_contain_text("These words were not kept")
     expect(second.get_by_text("Not saved", exact=True)).to_be_visible()
 
 
@@ -423,6 +459,30 @@ def test_the_whole_pool_can_be_judged_and_the_end_says_so(
             wait_until_shown(page)
     expect(page.get_by_role("heading", name="Nothing left to judge")).to_be_visible()
     assert len(desk.events(Step.FINAL)) == 8
+
+
+def test_no_script_but_the_desks_own_runs_and_nothing_is_fetched_from_elsewhere(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    page = open_desk(context, desk)
+    page.evaluate(
+        """async () => {
+          window.stopped = []
+          const stop = event => window.stopped.push(event.effectiveDirective)
+          document.addEventListener('securitypolicyviolation', stop)
+          const add = (tag, parts) =>
+            document.body.append(Object.assign(document.createElement(tag), parts))
+          add('script', { textContent: 'window.ran = 1' })
+          add('script', { src: 'https://elsewhere.example/x.js' })
+          add('img', { src: 'https://elsewhere.example/x.png' })
+          add('iframe', { src: 'https://elsewhere.example/' })
+          await fetch('https://elsewhere.example/').catch(() => null)
+        }"""
+    )
+    stopped = ["connect-src", "frame-src", "img-src", "script-src-elem", "script-src-elem"]
+    page.wait_for_function(f"window.stopped.length === {len(stopped)}")
+    assert sorted(page.evaluate("window.stopped")) == stopped
+    assert page.evaluate("window.ran") is None
 
 
 def test_the_guidelines_name_every_question(context: BrowserContext, desk: DeskServer) -> None:

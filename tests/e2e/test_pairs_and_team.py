@@ -52,15 +52,3 @@ def test_team_says_what_to_do_where_nobody_judged_and_lists_people(
     page.get_by_role("link", name="Team").click()
     expect(page.get_by_text("Nobody has judged a pair yet.")).to_be_visible()
     expect(page.get_by_role("heading", name="People")).to_be_visible()
-
-
-@pytest.mark.parametrize("path", ["pairs", "team"])
-def test_an_annotator_gets_neither_page_by_navigation_or_address(
-    context: BrowserContext, desk: DeskServer, path: str
-) -> None:
-    page = context.new_page()
-    enter(page, desk, "ana")
-    expect(page.get_by_role("link", name=path.title())).to_have_count(0)
-    answer = page.goto(f"{desk.url}/{path}")
-    assert answer is not None
-    assert answer.status == 403

@@ -1,6 +1,7 @@
 """The fence around the folder layout: what is a package, and what a command may import."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,18 @@ def test_help_imports_nothing_heavy() -> None:
         f"print('heavy:', *[name for name in {HEAVY!r} if name in sys.modules])\n"
     )
     assert run_python(code).splitlines()[-1].strip() == "heavy:"
+
+
+def test_no_page_edits_a_table_in_place_or_slows_reruns_down() -> None:
+    # `st.data_editor` loses every second edit, and without fast reruns callbacks are lost.
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "app").rglob("*.py")]
+    assert sources
+    assert not [text for text in sources if "data_editor" in text or "fastReruns" in text]
+
+
+def test_every_test_that_the_guide_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    files = (ROOT / "tests").rglob("test_*.py")
+    there = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
+    assert named
+    assert named - there == set()

@@ -140,5 +140,5 @@ function findingsEditor({ heading, legend, findings, labels, own, save, onStatus
 
   list.append(...findings.map(row))
   for (let n = 0; n < findings.length; n++) paint(n)
-  return { section, edits, flush, onKey, focus: () => move(0), stop: () => { stopped = true; clearTimeout(timer) } }
+  return { section, edits, flush, onKey, focus: () => move(at), stop: () => { stopped = true; clearTimeout(timer) } }
 }
