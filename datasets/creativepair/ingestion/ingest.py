@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
@@ -33,6 +33,7 @@ from creativepair.ingestion.schemas import (
 )
 from creativepair.records import Creative, Exposure, Item
 from creativepair.store import Store, catalogue
+from creativepair.store.locks import take_turn
 from creativepair.workspace import Workspace
 
 RowModel = TypeVar("RowModel", bound=Row)
@@ -114,11 +115,7 @@ def _ingest(
     with store.read() as connection:
         known_items = {item.item_id for item in catalogue.list_items(connection)}
         known_creatives = {(c.item_id, c.creative_id) for c in catalogue.list_creatives(connection)}
-        known_logs = {
-            file["sha256"]: file["reading"]
-            for file in catalogue.list_ingested_files(connection)
-            if file["kind"] == "exposures"
-        }
+        known_logs = _list_known_logs(connection)
     refuse_second_readings(logs, readings, known_logs)
     item_ids = known_items | {item.item_id for item in items}
     creatives = _creatives(workspace, tables["creatives"], request, item_ids, rejects)
@@ -134,6 +131,10 @@ def _ingest(
         exposures = tally.merge(replace=request.replace)
     rejects.extend(tally.rejects)
     with store.write() as connection:
+        take_turn(connection, "ingest")
+        # Another ingest may have ended while this one read.
+        known_logs = _list_known_logs(connection)
+        refuse_second_readings(logs, readings, known_logs)
         _write(connection, items, creatives, exposures, request.replace, now)
         kept = {sha256: r.after(known_logs.get(sha256)) for sha256, r in readings.items()}
         _remember_tables(connection, tables, now)
@@ -199,6 +200,15 @@ def _refuse_idle_renames(renames: Mapping[str, str], tables: Sequence[Table | Lo
             f"no file has the column of --map {', '.join(idle)}",
             hint=f"The files have {', '.join(sorted(there))}.",
         )
+
+
+def _list_known_logs(connection: Connection) -> dict[str, Any]:
+    """List how each log was read, by its SHA-256."""
+    return {
+        file["sha256"]: file["reading"]
+        for file in catalogue.list_ingested_files(connection)
+        if file["kind"] == "exposures"
+    }
 
 
 def _write(

@@ -114,7 +114,7 @@ ingested_files = Table(
     Column("sha256", String(64), primary_key=True),
     Column("kind", String(20), primary_key=True),
     Column("name", Text, nullable=False),
-    Column("num_rows", Integer, nullable=False),
+    Column("num_rows", BigInteger, nullable=False),
     # How a log was read: the same bytes read in another way would count again.
     Column("reading", JSON(none_as_null=True)),
     Column("ingested_at", UtcDateTime, nullable=False),
