@@ -1,7 +1,9 @@
 """Importing files that a lead uploads, as `ingest` reads them from the disk."""
 
+import errno
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 from app.bootstrap import Studio
-from creativepair.errors import CreativePairError, InputError
+from creativepair.errors import CreativePairError, InputError, StateError
 from creativepair.ingestion import IngestReport, IngestRequest, ingest_files
 
 MOST_PICTURES = 50_000
@@ -19,6 +21,7 @@ MOST_BYTES = 4 * 2**30
 
 _MOST_OF_ONE = 100 * 2**20
 _SYMLINK = 0o120000
+_OF_THE_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ def import_files(studio: Studio, request: ImportRequest) -> IngestReport:
 
     Raises:
         InputError, StateError: as `ingest_files`; and when there is nothing to read, two files
-            have one name, or an archive is damaged, too large or reaches outside itself.
+            have one name, an archive is damaged, too large or reaches outside itself, or the disk
+            is full.
     """
     if not (request.items or request.creatives or request.exposures):
         raise InputError("there is nothing to import", hint="Choose items, creatives or logs.")
@@ -75,6 +79,11 @@ def import_files(studio: Studio, request: ImportRequest) -> IngestReport:
                     folder=folder,
                 ),
             )
+        except OSError as error:
+            raise StateError(
+                f"the import cannot be written: {error.strerror}",
+                hint=f"Free space where {studio.workspace.root} lies; nothing was imported.",
+            ) from error
         except CreativePairError as error:
             error.message = error.message.replace(f"{folder}/", "")
             error.hint = error.hint.replace(f"{folder}/", "")
@@ -115,11 +124,19 @@ class _Unpacked:
 def _named(archive: Upload) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
-        raise InputError(
-            f"{archive.name} cannot be unpacked: {error}",
-            hint="Pack the pictures again as a plain ZIP archive, without a password.",
-        ) from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, RuntimeError) as error:
+        raise _unusable(archive, error) from error
+    except OSError as error:
+        if error.errno in _OF_THE_DISK:
+            raise
+        raise _unusable(archive, error) from error
+
+
+def _unusable(archive: Upload, error: Exception) -> InputError:
+    return InputError(
+        f"{archive.name} cannot be unpacked: {error}",
+        hint="Pack the pictures again, as a ZIP archive without a password.",
+    )
 
 
 def _look_over(archive: str, entries: Sequence[zipfile.ZipInfo], known: _Unpacked) -> None:

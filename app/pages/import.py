@@ -8,7 +8,13 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from app.accounts.current import require_role
 from app.bootstrap import served_studio
 from app.commands.build_pairs import build_workspace_pairs, newest_settings
-from app.commands.import_files import ImportRequest, Upload, import_files
+from app.commands.import_files import (
+    MOST_BYTES,
+    MOST_PICTURES,
+    ImportRequest,
+    Upload,
+    import_files,
+)
 from creativepair.errors import CreativePairError
 from creativepair.ingestion import IngestReport
 
@@ -17,8 +23,8 @@ FORMS = ["csv", "tsv", "parquet", "jsonl", "ndjson", "gz"]
 
 
 @st.cache_resource
-def outcomes() -> dict[str, IngestReport | CreativePairError]:
-    """Return what the last import of each person came to.
+def outcomes() -> dict[str, tuple[bool, IngestReport | CreativePairError]]:
+    """Return what the last import of each person came to, and whether it was a check only.
 
     A click meanwhile ends this run of the page, not the import; the next run shows it.
     """
@@ -30,19 +36,23 @@ def to_uploads(files: Sequence[UploadedFile]) -> list[Upload]:
     return [Upload(file.name, file) for file in files]
 
 
-def show_report(report: IngestReport) -> None:
+def show_report(report: IngestReport, *, only_checked: bool) -> None:
     """Say what was read, and which rows were not."""
-    st.success(
-        f"Read {report.items:,} items, {report.creatives:,} creatives and "
-        f"{report.exposures:,} exposures."
+    numbers = (
+        f"Items: {report.items:,}, creatives: {report.creatives:,}, exposures: "
+        f"{report.exposures:,}."
     )
+    if only_checked:
+        st.info(f"Checked, nothing is stored. {numbers}")
+    else:
+        st.success(f"Stored. {numbers} Next, build pairs below.")
     for name in report.recognised:
         st.text(f"{name} was read before; its rows count once.")
     for name in report.copies:
         st.text(f"{name} has the same bytes as another file; left out.")
     if not report.num_rejected:
         return
-    st.warning(f"{report.num_rejected:,} rows were rejected. The first of them:")
+    st.warning(f"Rejected rows: {report.num_rejected:,}. The first of them:")
     first = report.rejects[:SHOWN_REJECTS]
     st.dataframe(
         {
@@ -67,6 +77,10 @@ st.write(
     "creative_id and image; logs item_id, creative_id and impressions with clicks, or one row an "
     "impression. Rows that cannot be used are listed, the others are kept."
 )
+st.caption(
+    f"A file has 1 GB at most, all pictures together {MOST_PICTURES:,} files and "
+    f"{MOST_BYTES / 2**30:.0f} GiB unpacked. More goes on the server, with: creativepair ingest"
+)
 with st.form("import"):
     left, right = st.columns(2)
     items = left.file_uploader("Items", FORMS, accept_multiple_files=True)
@@ -84,7 +98,7 @@ with st.form("import"):
 if wanted:
     with st.spinner("Importing"):
         try:
-            outcomes()[person.user_id] = import_files(
+            report = import_files(
                 studio,
                 ImportRequest(
                     items=to_uploads(items),
@@ -96,13 +110,14 @@ if wanted:
                     dry_run=dry_run,
                 ),
             )
+            outcomes()[person.user_id] = dry_run, report
         except CreativePairError as error:
-            outcomes()[person.user_id] = error
-outcome = outcomes().get(person.user_id)
+            outcomes()[person.user_id] = dry_run, error
+only_checked, outcome = outcomes().get(person.user_id, (False, None))
 if isinstance(outcome, CreativePairError):
     st.error(f"{outcome.message}. {outcome.hint}")
 elif outcome is not None:
-    show_report(outcome)
+    show_report(outcome, only_checked=only_checked)
 
 st.subheader("Build pairs")
 settings = newest_settings(studio)

@@ -60,9 +60,13 @@ def test_a_lead_imports_files_and_builds_pairs_from_them(
         ),
     )
     give(page, "Pictures, as ZIP", archive())
+    page.get_by_text("Check only, store nothing").click()
     page.get_by_role("button", name="Import", exact=True).click()
-    expect(page.get_by_text("Read 1 items, 2 creatives and 2 exposures.")).to_be_visible()
-    expect(page.get_by_text("1 rows were rejected.")).to_be_visible()
+    expect(page.get_by_text("Checked, nothing is stored. Items: 1, creatives: 2")).to_be_visible()
+    page.get_by_text("Check only, store nothing").click()
+    page.get_by_role("button", name="Import", exact=True).click()
+    expect(page.get_by_text("Stored. Items: 1, creatives: 2, exposures: 2.")).to_be_visible()
+    expect(page.get_by_text("Rejected rows: 1.")).to_be_visible()
     page.get_by_role("button", name="Build pairs").click()
     expect(page.get_by_text("pairs are open for judging.")).to_be_visible()
     with desk.studio.store.read() as connection:

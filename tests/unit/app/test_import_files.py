@@ -1,6 +1,8 @@
 """Files that a lead uploads come in as `ingest` reads them, and pictures from an archive."""
 
 import io
+import random
+import resource
 import stat
 import zipfile
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from PIL import Image
 from app.bootstrap import Studio
 from app.commands import import_files as module
 from app.commands.import_files import ImportRequest, Upload, import_files
-from creativepair.errors import InputError
+from creativepair.errors import InputError, StateError
 from creativepair.store import catalogue
 
 
@@ -167,3 +169,19 @@ def test_limits_and_paths_are_those_of_all_archives_together(
     monkeypatch.setattr(module, "MOST_PICTURES", 1)
     with pytest.raises(InputError, match="hold 2 files"):
         import_files(studio, replace(shop(one), pictures=[one, two]))
+
+
+@pytest.mark.parametrize("part", ["items", "pictures"])
+def test_a_disk_that_fills_is_said_and_nothing_is_left(studio: Studio, part: str) -> None:
+    noise = random.Random(1).randbytes(2_000_000)
+    request = shop(archive({**MUGS, "noise.png": noise}))
+    if part == "items":
+        request = replace(request, items=[Upload("items.csv", io.BytesIO(noise))], pictures=[])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))  # no file may grow beyond
+    try:
+        with pytest.raises(StateError, match="the import cannot be written: File too large"):
+            import_files(studio, request)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(studio.workspace.root.glob(".upload-*"))
