@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 
 _ROW_PX = 26
+_ROOM_PX = {"left": 0, "top": 4, "right": 16, "bottom": 4}  # a dot at the end is not cut
 _LONGEST_NAME_PX = 320
 _COLOUR = "#4a9085"  # seen on light and on dark
 
@@ -35,7 +36,8 @@ def plot_intervals(
         alt.Tooltip("high:Q", format=".3f"),
         alt.Tooltip("n:Q"),
     ]
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelLimit=_LONGEST_NAME_PX))
+    names_axis = alt.Axis(labelLimit=_LONGEST_NAME_PX, labelFlush=False)
+    y = alt.Y("name:N", sort=names, title=None, axis=names_axis)
     scale = alt.Scale(domain=[low, high])
     axis = alt.Axis(labelFlush=True)  # the numbers at the ends stay within the plot
     base = alt.Chart(data).encode(y=y, tooltip=tips)
@@ -48,7 +50,7 @@ def plot_intervals(
     origin = alt.Chart(_make_data([{"at": 0}]))
     zero = origin.mark_rule(strokeDash=[3, 3], color="#888888", aria=False).encode(x="at:Q")
     layers = [lines, dots, *([zero] if low < 0 else [])]
-    return alt.layer(*layers).properties(height=alt.Step(_ROW_PX))
+    return alt.layer(*layers).properties(height=alt.Step(_ROW_PX), padding=_ROOM_PX)
 
 
 def _make_data(values: list[dict[str, Any]]) -> alt.Data:

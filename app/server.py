@@ -41,7 +41,7 @@ _CONFIG = {
     "theme.baseRadius": "6px",
     "theme.buttonRadius": "6px",
     "theme.headingFontSizes": ["1.6rem", "1.25rem", "1.05rem"],
-    "theme.paddingTop": "3.75rem",
+    "theme.paddingTop": "1.25rem",
     "theme.showWidgetBorder": True,
     "theme.light.primaryColor": "#23635d",
     "theme.light.backgroundColor": "#fbfaf8",

@@ -11,8 +11,16 @@ from app.commands.status import count_workspace
 from app.roles import may_open
 from app.tables import markdown_table
 from creativepair.errors import CreativePairError
+from creativepair.records import Arm
 
 NUM_GOLD = 30
+ARMS = {
+    Arm.BLIND: "nothing is shown before the verdict",
+    Arm.BLIND_ONLY: "nothing is shown after it either",
+    Arm.DRAFT_FIRST: "the draft is shown before the verdict",
+    Arm.CTR_FIRST: "the clicks are shown before the verdict",
+    Arm.BOTH_FIRST: "both are shown before the verdict",
+}
 
 if not may_open(require_person().role, "settings"):
     st.error("This page is for the role lead. Ask your lead.")
@@ -23,30 +31,38 @@ review = settings.review
 
 st.title("Settings")
 
-st.subheader("What the workspace holds")
-held = count_workspace(studio)
-st.markdown(
-    markdown_table(("What", "Number"), [(name, f"{number:,}") for name, number in held.items()])
-)
-
-st.subheader("Review settings in force")
-rows = [
-    *(
-        (f"arm {arm.value}", f"{share:.0%}", "share of pairs that people see this way")
-        for arm, share in review.arm_shares.items()
-    ),
-    ("overlap_share", f"{review.overlap_share:.0%}", "share of pairs that several people judge"),
-    ("overlap_target", str(review.overlap_target), "how many people judge each of these"),
-    ("gold_share", f"{review.gold_share:.0%}", "share of work that has a known answer"),
-    ("repeat_share", f"{review.repeat_share:.0%}", "share of work shown again, sides swapped"),
-    ("repeat_after", str(review.repeat_after), "pairs between a pair and its repeat, at least"),
-    ("lease_minutes", f"{review.lease_minutes:g}", "a pair is kept so long for who is away"),
-]
-st.markdown(markdown_table(("Setting", "Value", "Means"), rows))
-st.caption(
-    "Change them in the part [review] of creativepair.toml in the workspace, then start the desk "
-    "again. Arm blind is what the other arms leave."
-)
+held_side, review_side = st.columns((2, 5), gap="large")
+with held_side:
+    st.subheader("What the workspace holds")
+    held = count_workspace(studio)
+    st.markdown(
+        markdown_table(("What", "Number"), [(name, f"{number:,}") for name, number in held.items()])
+    )
+with review_side:
+    st.subheader("Review settings in force")
+    named = [
+        *((f"{arm.value}", f"{share:.0%}", ARMS[arm]) for arm, share in review.arm_shares.items()),
+        ("overlap_share", f"{review.overlap_share:.0%}", "pairs that several people judge"),
+        ("overlap_target", str(review.overlap_target), "people who judge each of these"),
+        ("gold_share", f"{review.gold_share:.0%}", "work that has a known answer"),
+        ("repeat_share", f"{review.repeat_share:.0%}", "work shown again, sides swapped"),
+        ("repeat_after", str(review.repeat_after), "pairs between a pair and its repeat, at least"),
+        (
+            "lease_minutes",
+            f"{review.lease_minutes:g}",
+            "minutes that a pair is kept for who is away",
+        ),
+    ]
+    st.markdown(
+        markdown_table(
+            ("Meaning", "Value", "Name in the file"),
+            [(meaning, value, f"`{name}`") for name, value, meaning in named],
+        )
+    )
+    st.caption(
+        "Change them in the part [review] of creativepair.toml in the workspace, then start the "
+        "desk again. What the other arms leave is blind."
+    )
 
 st.subheader("Candidates under other thresholds")
 counter = read_counter(studio)
