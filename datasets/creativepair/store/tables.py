@@ -265,7 +265,8 @@ leases = Table(
     Column("skipped_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     UniqueConstraint("annotator_id", "pair_id", "pass_"),
-    Index("ix_leases_pair_id_pass_", "pair_id", "pass_"),
+    # With all three PostgreSQL, which may know nothing of the tables yet, looks no other way.
+    Index("ix_leases_whose", "pair_id", "pass_", "annotator_id"),
     Index("ix_leases_annotator_id_finished_at", "annotator_id", "finished_at"),
     Index("ix_leases_annotator_id_created_at", "annotator_id", "created_at"),
 )
@@ -298,7 +299,7 @@ judgement_events = Table(
     Column("active_s", Float),
     Column("source", String(12), nullable=False),
     UniqueConstraint("annotator_id", "pair_id", "pass_", "step", "revision"),
-    Index("ix_judgement_events_pair_id", "pair_id"),
+    Index("ix_judgement_events_whose", "pair_id", "pass_", "annotator_id"),
     Index("ix_judgement_events_annotator_id_event_id", "annotator_id", "event_id"),
 )
 

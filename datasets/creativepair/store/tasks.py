@@ -270,11 +270,14 @@ def _num_leases(*others: ColumnElement[bool]) -> ColumnElement[int]:
 
 
 def _num_of_annotator(table: Table) -> ColumnElement[int]:
-    """SQL: rows that a task has of this annotator."""
-    query = select(func.count()).where(
+    """SQL: rows that a task has of this annotator.
+
+    Counted among the task's, who are few. As a condition the annotator would be one to look up by,
+    and PostgreSQL then goes through all that this person ever did, for each task.
+    """
+    query = select(func.count().filter(table.c.annotator_id == bindparam("annotator"))).where(
         table.c.pair_id == tasks.c.pair_id,
         table.c.pass_ == tasks.c.pass_,
-        table.c.annotator_id == bindparam("annotator"),
     )
     return query.correlate(tasks).scalar_subquery()
 
