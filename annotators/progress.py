@@ -1,6 +1,6 @@
 """How far an annotator is: what is done, what is left, and how quickly it goes."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -11,6 +11,7 @@ from creativepair.store import judgements, tasks
 from creativepair.workspace import Workspace
 
 _KEPT = timedelta(seconds=5)
+_KEPT_A_TASK = timedelta(milliseconds=1)
 _PACE_OVER = 20
 _LONGEST_PAUSE = timedelta(minutes=10)
 
@@ -36,22 +37,43 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was counted of one annotator, and when."""
+class _Counted:
+    """Open tasks of some batches."""
 
-    counted_at: datetime
-    progress: Progress
+    at: datetime
+    num_open: int
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether it still counts: the more there are, the longer a few do not matter."""
+        kept = max(_KEPT, self.num_open * _KEPT_A_TASK)
+        return timedelta(0) <= now - self.at < kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was found out about one annotator.
+
+    Attributes:
+        of: what was open then, in these batches.
+        total: what they had done then and could still do, together.
+    """
+
+    at: datetime
+    per_hour: int | None
+    batch_ids: tuple[int, ...]
+    of: _Counted
+    total: int
 
 
 @dataclass(slots=True)
 class ProgressMeter:
-    """Counts what is open, and measures the pace, every few seconds.
+    """Counts what is open, and measures the pace, now and then.
 
     Counting a hundred thousand open tasks takes longer than storing a verdict.
     """
 
     _seen: dict[str, _Seen] = field(default_factory=dict)
-    _open: dict[tuple[int, ...], tuple[datetime, int]] = field(default_factory=dict)
+    _open: dict[tuple[int, ...], _Counted] = field(default_factory=dict)
 
     def read(
         self,
@@ -65,26 +87,27 @@ class ProgressMeter:
     ) -> Progress:
         """Return the counts of one annotator, who has finished so many."""
         seen = self._seen.get(annotator_id)
-        if seen and _is_recent(seen.counted_at, now):
-            since = num_done - seen.progress.num_done
-            num_open = max(0, seen.progress.num_open - since)
-            return replace(seen.progress, num_done=num_done, num_open=num_open)
-        running = list_running(connection, workspace, annotator_id, role)
-        ids = tuple(batch.batch_id for batch in running)
-        waiting = tasks.count_waiting(connection, annotator_id, ids)
-        num_open = max(0, self._count_open(connection, ids, now) - waiting)
-        finished = judgements.last_finished(connection, annotator_id, limit=_PACE_OVER + 1)
-        progress = Progress(num_done, num_open, _measure_pace(finished))
-        self._seen[annotator_id] = _Seen(now, progress)
-        return progress
+        if seen is None or not timedelta(0) <= now - seen.at < _KEPT:
+            running = list_running(connection, workspace, annotator_id, role)
+            ids = tuple(batch.batch_id for batch in running)
+            of = self._count_open(connection, ids, now)
+            if seen and (seen.batch_ids, seen.of) == (ids, of):
+                total = seen.total
+            else:
+                waiting = tasks.count_waiting(connection, annotator_id, ids)
+                total = num_done + max(0, of.num_open - waiting)
+            finished = judgements.last_finished(connection, annotator_id, limit=_PACE_OVER + 1)
+            seen = _Seen(now, _measure_pace(finished), ids, of, total)
+            self._seen[annotator_id] = seen
+        return Progress(num_done, max(0, seen.total - num_done), seen.per_hour)
 
-    def _count_open(self, connection: Connection, ids: tuple[int, ...], now: datetime) -> int:
+    def _count_open(self, connection: Connection, ids: tuple[int, ...], now: datetime) -> _Counted:
         """Count for all who work on the same batches."""
-        counted_at, count = self._open.get(ids, (None, 0))
-        if counted_at is None or not _is_recent(counted_at, now):
-            count = tasks.count_open(connection, ids)
-            self._open[ids] = now, count
-        return count
+        counted = self._open.get(ids)
+        if counted is None or not counted.is_fresh(now):
+            counted = _Counted(now, tasks.count_open(connection, ids))
+            self._open[ids] = counted
+        return counted
 
 
 def why_empty(
@@ -98,10 +121,6 @@ def why_empty(
     if tasks.has_withheld(connection, protocol):
         return "none_open"
     return "all_judged" if tasks.has_tasks(connection, protocol) else "nothing_built"
-
-
-def _is_recent(counted_at: datetime, now: datetime) -> bool:
-    return timedelta(0) <= now - counted_at < _KEPT
 
 
 def _measure_pace(finished: list[datetime]) -> int | None:

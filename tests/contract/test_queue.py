@@ -136,9 +136,9 @@ class Office:
                 now=self.now,
             )
 
-    def progress(self, who: str) -> Progress:
+    def progress(self, who: str, meter: ProgressMeter | None = None) -> Progress:
         with self.store.read() as connection:
-            return ProgressMeter().read(
+            return (meter or ProgressMeter()).read(
                 connection, self.workspace, who, "annotator", self.num_done(who), now=self.now
             )
 
@@ -521,6 +521,34 @@ def test_whatever_people_do_no_target_is_exceeded(store: Store, seed: int) -> No
 
 
 # --- batches ----------------------------------------------------------------------------------
+
+
+def test_what_is_left_follows_ones_own_work_at_once_and_that_of_others_soon(
+    office: Office,
+) -> None:
+    meter = ProgressMeter()
+    assert office.progress("ann", meter).num_open == 3
+    office.finish("ann")
+    assert office.progress("ann", meter).num_open == 2
+    office.finish("bob")
+    assert office.progress("ann", meter).num_open == 2
+    office.now += timedelta(seconds=5)
+    assert office.progress("ann", meter).num_open == 1
+    assert office.progress("bob", meter).num_open == 1
+
+
+def test_the_more_is_open_the_longer_a_count_of_it_stands(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([60_000, 60_000 - 1_000])
+    monkeypatch.setattr(tasks, "count_open", lambda _connection, _ids: next(counts))
+    meter = ProgressMeter()
+    assert office.progress("ann", meter).num_open == 60_000
+    office.finish("ann")
+    office.now += timedelta(seconds=50)
+    assert office.progress("ann", meter).num_open == 59_999
+    office.now += timedelta(seconds=10)
+    assert office.progress("ann", meter).num_open == 59_000
 
 
 def test_a_batch_of_higher_priority_goes_first(office: Office) -> None:
