@@ -99,7 +99,7 @@ def decide_blind(
     """Store a blind verdict; one without reveal ("cannot tell", "broken", `blind_only`) is final.
 
     Returns:
-        What stays in hand for its reveal; None where that is to be looked up.
+        The lease as it stands then; None where that is to be looked up.
 
     Raises:
         NotFoundError: when the lease is not this annotator's.
@@ -130,7 +130,7 @@ def decide_blind(
         }
     )
     judgements.add_events(connection, [blind, final])
-    return None
+    return InHand(lease, fold([*events, blind, final]))
 
 
 def decide_final(

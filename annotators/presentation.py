@@ -119,6 +119,8 @@ class StepView(Record):
         alive_s: seconds after which the browser should say again that somebody is there.
         images: SHA-256 of the pictures, left then right.
         coming: SHA-256 of pictures worth preloading.
+        practice_was: where the image stood that was right in the practice before this step, if that
+            ended without a reveal.
         undo: decision id of the final that Undo would reopen.
         why_empty: why there is no pair, at the step "empty".
     """
@@ -140,6 +142,7 @@ class StepView(Record):
     alive_s: float = 60.0
     undo: str | None = None
     practice: PracticeView | None = None
+    practice_was: Side | None = None
     why_empty: WhyEmpty | None = None
     shown_first: ShownFirst | None = None
     reveal: Reveal | None = None
@@ -158,8 +161,12 @@ def show_step(
     """Return the step to show, leasing a pair when none is in hand (so: a write transaction).
 
     Args:
-        in_hand: what a decision of the same transaction has left there.
+        in_hand: the lease that a decision of the same transaction was about.
     """
+    of_step: dict[str, object] = {}
+    if in_hand and in_hand.state.next_step == "done":
+        of_step["practice_was"] = _practice_answer(connection, in_hand.lease)
+        in_hand = None
     running: Sequence[Batch] = ()
     if in_hand is None:
         running = list_running(connection, workspace, annotator_id, role)
@@ -176,10 +183,9 @@ def show_step(
     }
     if in_hand is None:
         why = why_empty(connection, workspace, annotator_id, role)
-        return StepView.model_validate({"step": "empty", "why_empty": why, **progress})
+        return StepView.model_validate({"step": "empty", "why_empty": why, **of_step, **progress})
     lease, state = in_hand.lease, in_hand.state
     shown = get_shown(connection, lease.pair_id, lease.item_revision)
-    of_step: dict[str, object] = {}
     practice = None
     if lease.pass_ == OUTSIDE:
         practice = get_practice(connection, lease.pair_id, annotator_id)
@@ -212,6 +218,14 @@ def show_step(
             **progress,
         }
     )
+
+
+def _practice_answer(connection: Connection, lease: Lease) -> Side | None:
+    """Return what was right in practice that ended without a reveal, on the side where it stood."""
+    if lease.pass_ != OUTSIDE:
+        return None
+    practice = get_practice(connection, lease.pair_id, lease.annotator_id)
+    return cast(Side, to_side(practice.answer, lease.left_is)) if practice else None
 
 
 def _order_pictures(pair: Shown | Coming, left_is: Identity) -> tuple[str, str]:

@@ -145,13 +145,23 @@ def test_practice_by_keyboard_says_what_was_right_and_is_not_counted(
     context: BrowserContext, start_desk: StartDesk
 ) -> None:
     desk = start_desk()
-    assert add_practice(desk.studio, number=1) == {"added": 1, "practice": 1}
-    page = open_desk(context, desk)
-    expect(page.get_by_text("practice 1 of 1, not counted")).to_be_visible()
-    lease = lease_in_hand(desk)
+    assert add_practice(desk.studio, number=2) == {"added": 2, "practice": 2}
     with desk.studio.store.read() as connection:
-        [made] = gold.list_practice(connection)
-    right = "left" if made.answer == lease.left_is else "right"
+        answers = {made.pair_id: made.answer for made in gold.list_practice(connection)}
+
+    def right_side() -> str:
+        lease = lease_in_hand(desk)
+        return "left" if answers[lease.pair_id] == lease.left_is else "right"
+
+    page = open_desk(context, desk)
+    expect(page.get_by_text("practice 1 of 2, not counted")).to_be_visible()
+    right = right_side()
+    page.keyboard.press("3")
+    page.keyboard.press("1")
+    expect(page.get_by_text(f"people clicked the {right} image more")).to_be_visible()
+    expect(page.get_by_text("practice 2 of 2, not counted")).to_be_visible()
+    wait_until_shown(page)
+    right = right_side()
     page.keyboard.press("2" if right == "left" else "1")
     expect(page.get_by_text(f"people clicked the {right} image more")).to_be_visible()
     expect(page.get_by_role("region", name="CTR evidence")).to_be_visible()

@@ -140,7 +140,7 @@ function desk(root) {
     const sameStep = samePair && view.decision === next.decision
     view = next
     lastAlive = performance.now()
-    status('')
+    status(view.practice_was ? `That was practice: people clicked the ${view.practice_was} image more` : '')
     clearTimeout(resend)
     if (view.step === 'empty') resend = setTimeout(load, EMPTY_MS)
     if (sameStep) return paint()

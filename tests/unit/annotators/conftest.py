@@ -16,7 +16,7 @@ from annotators.draws import draw_left
 from annotators.presentation import StepView, show_step
 from annotators.progress import ProgressMeter
 from annotators.queue import current_lease
-from annotators.state import to_judgements
+from annotators.state import InHand, to_judgements
 from creativepair.chain import Chain, Finding
 from creativepair.protocol import Protocol
 from creativepair.records import (
@@ -200,8 +200,8 @@ class Desk:
         assert lease is not None
         return lease
 
-    def show(self, annotator: str = "ann") -> StepView:
-        """The screen."""
+    def show(self, annotator: str = "ann", *, after: Lease | None = None) -> StepView:
+        """The screen; `after` a decision of this lease."""
         with self.store.write() as connection:
             return show_step(
                 connection,
@@ -210,6 +210,7 @@ class Desk:
                 "annotator",
                 ProgressMeter(),
                 now=self.pass_time(),
+                in_hand=InHand(after, decisions.state_of(connection, after)) if after else None,
             )
 
     def blind(

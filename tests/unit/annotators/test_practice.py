@@ -49,6 +49,21 @@ def test_a_new_annotator_practises_first_and_is_told_what_was_right(desk: "Desk"
     assert view.practice is None
 
 
+def test_who_cannot_tell_in_practice_is_told_what_was_right_with_the_next_pair(
+    desk: "Desk",
+) -> None:
+    practise(desk, 1)
+    lease = desk.lease()
+    desk.blind(lease, "cannot_tell", reason="other")
+    view = desk.show(after=lease)
+    assert view.step == "blind"
+    assert view.practice is None
+    assert view.practice_was == ("left" if lease.left_is == "A" else "right")
+    real = desk.lease()
+    desk.blind(real, "cannot_tell", reason="other")
+    assert desk.show(after=real).practice_was is None
+
+
 def test_practice_counts_nowhere(desk: "Desk") -> None:
     practise(desk, 2)
     for _ in range(2):
