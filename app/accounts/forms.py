@@ -79,9 +79,9 @@ def account_routes(studio: Studio) -> list[Route]:
     ]
 
 
-def show_refusal(problem: str, *, status: int) -> Response:
+def show_refusal(problem: str, *, status: int, title: str = "Not for you") -> Response:
     """Return a page that says why another one is not shown."""
-    return _page("refused.html.j2", status=status, title="Not for you", problem=problem)
+    return _page("refused.html.j2", status=status, title=title, problem=problem)
 
 
 class _Forms:

@@ -36,8 +36,7 @@ class SessionGate:
         try:
             person = await self._find(token)
         except StoreError as error:
-            _log.warning("refused %r: %s. %s", scope["path"], error.message, error.hint)
-            await refuse(scope, receive, send, error.message, hint=STORE_HINT, status=503)
+            await _refuse_now(scope, receive, send, error)
             return
         scope["person"] = person
         if may_open(person.role if person else None, scope["path"]):
@@ -81,6 +80,15 @@ class SessionGate:
                 await send(message)
 
         return receive_while_signed_in, send_until_closed
+
+
+async def _refuse_now(scope: Scope, receive: Receive, send: Send, error: StoreError) -> None:
+    _log.warning("refused %r: %s. %s", scope["path"], error.message, error.hint)
+    if _is_navigation(scope):
+        page = show_refusal(f"{error.message}. Reload later", title="Not now", status=503)
+        await page(scope, receive, send)
+        return
+    await refuse(scope, receive, send, error.message, hint=STORE_HINT, status=503)
 
 
 async def _refuse_role(scope: Scope, receive: Receive, send: Send, person: Person) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,6 +16,7 @@ from app.accounts import passwords, sessions
 from app.accounts.sessions import ADDRESS_ATTEMPTS, SESSION_COOKIE, USER_ATTEMPTS
 from app.bootstrap import Studio
 from app.roles import PAGES, may_open
+from creativepair.errors import StoreError
 from creativepair.store import judgements, users
 from creativepair.store.users import Role
 from tests.people import HOST, PASSWORD, add_person, make_browser, sign_in
@@ -68,6 +70,22 @@ def test_without_a_session_data_and_pictures_are_refused_and_it_is_logged(
     assert answer.status_code == 401
     assert set(answer.json()) == {"code", "message", "hint"}
     assert f"refused http '{path}' to testclient: not signed in" in caplog.text
+
+
+def test_while_the_store_cannot_be_used_it_is_said_and_nobody_is_signed_out(
+    shop: Studio, monkeypatch: pytest.MonkeyPatch, caplog: Logged
+) -> None:
+    browser = signed_in(shop, "ana")
+    with monkeypatch.context() as patched:
+        out = StoreError("the store's server cannot be reached", hint="Check that it runs.")
+        patched.setattr(users, "find_session", Mock(side_effect=out))
+        page = browser.get("/")
+        answer = browser.get("/desk/step", headers={"Accept": "*/*"})
+    assert (page.status_code, answer.status_code) == (503, 503)
+    assert "The store&#39;s server cannot be reached. Reload later" in page.text
+    assert "goes on trying by itself" in answer.json()["hint"]
+    assert "Check that it runs." in caplog.text
+    assert browser.get("/").text == "page of ana"
 
 
 def test_without_a_session_no_decision_is_stored(shop: Studio, browser: TestClient) -> None:
