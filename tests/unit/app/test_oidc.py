@@ -1,5 +1,6 @@
 """Signing in through a provider: whom it names comes in, on a word that holds."""
 
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -277,3 +278,14 @@ def test_an_issuer_over_plain_http_is_taken_on_this_machine_only(issuer: str) ->
     with pytest.raises(ValidationError, match="issuer"):
         Oidc(issuer=issuer, client_id="desk")
     Oidc(issuer="http://localhost:9000/realms/shop", client_id="desk")
+
+
+def test_without_its_libraries_it_is_said_what_to_install(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "authlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "authlib", None)
+    check = next(check for check in check_all(root) if check.name == "sign-in")
+    assert not check.ok
+    assert 'pip install "creativepair[oidc]"' in check.message
