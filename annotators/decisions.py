@@ -184,9 +184,8 @@ def decide_final(
     status = _chain_status(draft.chain if draft else None, chain, verdict, protocol)
     if status is ChainStatus.CONTESTED and action != "keep_mine":
         raise ChainError(
-            [f"question {protocol.answer!r} does not say what your final verdict says"],
-            hint="Change the verdict of the last question back"
-            + (", or use Keep mine." if draft else "."),
+            [f"{_label(protocol)} does not say what your final verdict says"],
+            hint="Set it back" + (", or use Keep mine." if draft and draft.answer != own else "."),
         )
     event = _event(lease, Step.FINAL, state.revision, verdict, timing).model_copy(
         update={
@@ -366,6 +365,11 @@ def _with_answer(chain: Chain, protocol: Protocol, own: Identity) -> Chain:
         return chain
     answer = Finding(question=protocol.answer, verdict=own)
     return chain.model_copy(update={"findings": (*chain.findings, answer)})
+
+
+def _label(protocol: Protocol) -> str:
+    """Return what people see of the question that decides."""
+    return next(q.label for q in protocol.questions if q.id == protocol.answer)
 
 
 def _final_verdict(action: FinalAction, own: Identity, drafted: Identity | None) -> Identity:

@@ -19,17 +19,17 @@ st.markdown(
             ("`j`, `k`", "Next, previous finding"),
             ("`space`, `e`, `x`", "Keep, edit, reject the finding"),
             ("`v`", "Change the verdict of the finding"),
-            ("`Esc`", "Leave a text, close what is open over the desk"),
-            ("`z`", "Zoom both images; they look at the same spot"),
-            ("`u`, `s`", "Undo the last final, skip the pair"),
+            ("`Esc`", "Leave a text, end the zoom, close what is open over the desk"),
+            ("`z`", "Zoom both images; arrows or the mouse move both"),
+            ("`u`, `s`", "Reopen the pair you finished last, skip this one"),
             ("`g`, `p`", "Guidelines, report a problem"),
         ],
     )
 )
 st.subheader("What happens to a verdict")
 st.markdown(
-    "Your first verdict is yours alone: nothing that could sway it is shown, and it never changes "
-    "later. Then you may see what the logs and a draft say, and decide finally. Undo reopens "
+    "Your first verdict is yours alone: nothing that could sway it is shown, and once the rest is "
+    "shown it stands. Then you may see what the logs and a draft say, and decide finally. Undo reopens "
     "the final. The answers of several people to one pair are counted together; “cannot tell” and "
     "“broken image” are answers too, but no votes."
 )

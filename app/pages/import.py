@@ -74,8 +74,8 @@ studio = served_studio()
 st.title("Import")
 st.write(
     "Tables are CSV, Parquet or JSON lines. Items need item_id and title; creatives item_id, "
-    "creative_id and image; logs item_id, creative_id and impressions with clicks, or one row an "
-    "impression. Rows that cannot be used are listed, the others are kept."
+    "creative_id and image; logs item_id, creative_id and impressions with clicks, or one row "
+    "per impression. Rows that cannot be used are listed, the others are kept."
 )
 st.caption(
     f"A file has 1 GB at most, all pictures together {MOST_PICTURES:,} files and "
@@ -88,11 +88,11 @@ with st.form("import"):
     exposures = left.file_uploader("Exposure logs", FORMS, accept_multiple_files=True)
     pictures = right.file_uploader("Pictures, as ZIP", ["zip"], accept_multiple_files=True)
     timezone = left.text_input(
-        "Time zone of times that name none",
+        "Time zone for times without one",
         studio.workspace.settings.timezone or "",
         placeholder="Europe/Berlin",
     )
-    replace = right.checkbox("Let new numbers and images win over known ones")
+    replace = right.checkbox("Replace known numbers and images")
     dry_run = right.checkbox("Check only, store nothing")
     wanted = st.form_submit_button("Import")
 if wanted:

@@ -61,7 +61,7 @@ with review_side:
     )
     st.caption(
         "Change them in the part [review] of creativepair.toml in the workspace, then start the "
-        "desk again. What the other arms leave is blind."
+        "desk again. All other pairs are judged blind."
     )
 
 st.subheader("Candidates under other thresholds")

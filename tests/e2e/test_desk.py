@@ -363,11 +363,14 @@ def test_cannot_tell_asks_why_and_undo_brings_the_pair_back(
     page = open_desk(context, desk)
     page.keyboard.press("3")
     page.get_by_role("button", name="Too alike").wait_for()
+    page.keyboard.press("3")  # a second tap is no reason
+    page.wait_for_timeout(300)
     assert desk.events() == []
     page.keyboard.press("2")
     expect(page.get_by_text("1 done · 7 to go")).to_be_visible()
     [final] = desk.events(Step.FINAL)
     assert (final.verdict, final.reason) == ("cannot_tell", "both fit equally well")
+    expect(page.get_by_text("Stored. Undo brings the pair back")).to_be_visible()
     wait_until_shown(page)
     page.keyboard.press("u")
     expect(page.get_by_text("0 done · 8 to go")).to_be_visible()
@@ -393,6 +396,48 @@ def test_undo_reopens_the_final_but_not_the_blind_verdict(
     expect(page.get_by_text("1 done · 7 to go")).to_be_visible()
     assert len(desk.events(Step.BLIND)) == 1
     assert [event.revision for event in desk.events(Step.FINAL)] == [1, 2]
+
+
+def test_undo_and_skip_pressed_many_times_are_about_one_pair(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    page = open_desk(context, desk)
+    for number in range(1, 4):
+        give_blind(page, drafted_key(desk))
+        page.keyboard.press("Enter")
+        expect(page.get_by_text(f"{number} done")).to_be_visible()
+        wait_until_shown(page)
+    for _ in range(4):
+        page.keyboard.press("u")
+        page.wait_for_timeout(60)
+    wait_until_shown(page)
+    expect(page.get_by_text("2 done · 6 to go")).to_be_visible()
+    assert len(desk.events(Step.UNDO)) == 1
+    for _ in range(4):
+        page.keyboard.press("s")
+        page.wait_for_timeout(60)
+    wait_until_shown(page)
+    with desk.studio.store.read() as connection:
+        mine = judgements.open_leases(connection, LOCAL_ANNOTATOR, "1")
+    assert [lease.skipped_at is not None for lease in mine] == [False, True]
+
+
+def test_arrows_move_enlarged_pictures_and_give_no_verdict(
+    context: BrowserContext, desk: DeskServer
+) -> None:
+    page = open_desk(context, desk)
+    picture = page.get_by_role("img", name="Right creative")
+    page.keyboard.press("z")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    expect(picture).to_have_attribute("style", "transform-origin: 70% 30%;")
+    assert desk.events() == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("region", name="Draft").wait_for()
+    assert [event.step for event in desk.events()] == [Step.BLIND]
+    page.keyboard.press("1")
+    expect(page.get_by_text("Your first verdict stands.")).to_be_visible()
 
 
 def test_digits_typed_into_a_text_are_text(context: BrowserContext, desk: DeskServer) -> None:

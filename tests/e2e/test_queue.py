@@ -157,6 +157,7 @@ def test_practice_by_keyboard_says_what_was_right_and_is_not_counted(
     expect(page.get_by_text("practice 1 of 2, not counted")).to_be_visible()
     right = right_side()
     page.keyboard.press("3")
+    page.wait_for_timeout(300)  # a second tap at once is no reason
     page.keyboard.press("1")
     expect(page.get_by_text(f"people clicked the {right} image more")).to_be_visible()
     expect(page.get_by_text("practice 2 of 2, not counted")).to_be_visible()

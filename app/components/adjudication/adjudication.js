@@ -122,7 +122,7 @@ function adjudication(root) {
 
 function asked(view) {
   const told = []
-  if (view.is_own) told.push('You judged this pair yourself; nothing else waits.')
+  if (view.is_own) told.push('You judged this pair yourself, and so all that wait here.')
   if (view.earlier) {
     const { verdict, reason, note } = view.earlier
     told.push(`Settled before: ${WORDS[verdict]} (${reason}${note ? `: ${note}` : ''}). A new judgement came since.`)

@@ -1,6 +1,7 @@
 // The desk: one step at a time, as the server tells it. The browser keeps no cursor; every decision is
 // one POST whose answer is the next step, sent again until it is answered.
 const DWELL_MS = 400
+const SECOND_TAP_MS = 250  // a key pressed twice by mistake is no answer to what its first press opened
 const RESEND_MS = 2000
 const KEEPALIVE_BYTES = 60000  // browsers refuse to send more than 64 KiB after a page has gone
 const STORE_OUT = 503
@@ -37,6 +38,8 @@ function desk(root) {
   let storeOut = false
   let resend = 0
   let stopped = false
+  let cameAt = 0            // performance.now() when the step came
+  let askedAt = 0           // performance.now() when the reasons were offered
   let lastAlive = 0         // performance.now() when the server was told that somebody is here
 
   const images = pictures(root, isBroken => { broken = isBroken; arm() })
@@ -67,24 +70,28 @@ function desk(root) {
 
   // One decision at a time. A lost message is sent again with the same decision, which counts once.
   // Until it is answered the words cannot change: what is decided is what stands there.
-  async function send(path, body) {
+  async function send(path, body, done = '') {
     if (sending) return
     sending = true
     paint()
     await Promise.race([editor?.flush(), new Promise(resolve => setTimeout(resolve, AUTOSAVE_MS))])
-    deliver(path, body)
+    deliver(path, body, done)
   }
 
-  async function deliver(path, body) {
+  async function deliver(path, body, done) {
     let answer
     try { answer = await post(path, body) } catch {
       if (stopped) return
       status('Not stored yet: trying again')
-      resend = setTimeout(() => deliver(path, body), RESEND_MS)
+      resend = setTimeout(() => deliver(path, body, done), RESEND_MS)
       return
     }
     sending = false
-    if (answer.ok) { complain(null); show(answer.body) } else {
+    if (answer.ok) {
+      complain(null)
+      show(answer.body)
+      if (done && !view.practice_was) status(done)
+    } else {
       complain(answer.body)
       if (answer.body.code === 'bad_state' || answer.body.code === 'not_found') load(); else { paint(); editor?.focus() }
     }
@@ -147,6 +154,7 @@ function desk(root) {
     editor?.stop()
     editor = null
     shownAt = null
+    cameAt = performance.now()
     frame.dataset.step = view.step
     frame.dataset.shown = ''
     frame.toggleAttribute('data-first', Boolean(view.shown_first))
@@ -164,9 +172,9 @@ function desk(root) {
     $('.ask').textContent = ''
     if (view.step === 'blind') {
       $('.ask').append(element('strong', { textContent: 'Which image is a user more likely to click?' }), view.queries.length ? ` Frequent searches: ${view.queries.join(', ')}` : '')
-      $('.legend').append(key('z'), ' zoom')
       if (view.shown_first) showFirst(view.shown_first)
     } else reveal()
+    $('.legend').append(key('z'), ' zoom, arrows move')
     if (samePair) requestAnimationFrame(() => setTimeout(arm)); else images.show(view.images.map(url))
     if (!editor) $('.work').focus({ preventScroll: true })
     else editor.focus()
@@ -184,11 +192,12 @@ function desk(root) {
     // Practice says what was right; the evidence and the draft below it say why.
     const right = r.expected ? ` ${r.expected === r.own ? 'That is right' : 'That is not what people did'}: people clicked the ${r.expected} image more.` : ''
     const drafted = r.drafted_answer ? `the draft says ${capital(r.drafted_answer)} (${percent(r.drafted_prob)})` : 'there is no draft'
-    $('.ask').append(element('strong', { textContent: `You said ${capital(r.own)}; ${drafted}.${right}` }), { agree: ' Approve the reasons, or mend them first.', differ: ' Both choices finish the pair.', no_draft: ' Approve, or add findings of your own first.' }[r.case])
+    const clicks = r.evidence?.winner && !right ? `, the clicks say ${capital(r.evidence.winner)}` : ''
+    $('.ask').append(element('strong', { textContent: `You said ${capital(r.own)}; ${drafted}${clicks}.${right}` }), { agree: ' Approve the reasons, or mend them first.', differ: ' Keep mine sets the draft’s reasons aside, Take draft approves them.', no_draft: ' Approve, or add findings of your own first.' }[r.case])
     $('.evidence-place').append(evidenceSection(r.evidence, r.labels))
     editor = findingsEditor({
-      heading: r.drafter ? `Draft by ${r.drafter}` : 'Draft: none, findings are optional', findings: r.findings, labels: r.labels, own: r.own, onStatus: status,
-      legend: [key('j'), key('k'), ' move ', key('space'), ' keep ', key('e'), ' edit ', key('v'), ' verdict ', key('x'), ' reject'],
+      heading: r.drafter ? `Draft by ${r.drafter}` : 'Draft: none, findings are optional', findings: r.findings, labels: r.labels, own: r.own, onStatus: status, onEdit: () => complain(null),
+      legend: [key('j'), key('k'), ' move ', key('space'), ' keep ', key('e'), ' edit ', key('v'), ' verdict ', key('x'), ' reject ', key('Esc'), ' leave a text'],
       save: edits => autosave(lease, edits),
     })
     $('.review-place').append(editor.section)
@@ -218,7 +227,8 @@ function desk(root) {
   function verdict(name, reason = null) {
     if (view?.step !== 'blind' || tooSoon() || (broken && name !== 'broken')) return
     if (name === 'cannot_tell' && reason === null) return askReason()
-    send('/desk/blind', { lease: view.lease, decision: view.decision, verdict: name, reason, ...timing() })
+    const done = name === 'broken' || name === 'cannot_tell' ? 'Stored. Undo brings the pair back' : ''
+    send('/desk/blind', { lease: view.lease, decision: view.decision, verdict: name, reason, ...timing() }, done)
   }
 
   function askReason() {
@@ -227,16 +237,19 @@ function desk(root) {
       ...view.reasons.map((reason, n) => element('button', { type: 'button', onclick: () => verdict('cannot_tell', reason) }, `${capital(reason)} `, key(n + 1))),
       element('button', { type: 'button', onclick: () => { place.hidden = true } }, 'Back ', key('Esc')))
     place.hidden = false
+    askedAt = performance.now()
   }
 
   function finish(action) {
     if (view?.step !== 'final' || tooSoon() || !OFFERS[view.reveal.case].includes(action)) return
-    send('/desk/final', { lease: view.lease, decision: view.decision, action, edits: editor.edits(), ...timing() })
+    send('/desk/final', { lease: view.lease, decision: view.decision, action, edits: editor.edits(), ...timing() }, 'Stored')
   }
 
+  // Pressed twice, these would be about the next pair, which nobody has seen yet.
+  const justCame = () => performance.now() - cameAt < DWELL_MS
   const acts = {
-    undo: () => view?.undo && send('/desk/undo', { decision: view.undo }),
-    skip: () => view?.lease && send('/desk/skip', { lease: view.lease }),
+    undo: () => view?.undo && !justCame() && send('/desk/undo', { decision: view.undo }, 'The last pair is open again'),
+    skip: () => view?.lease && !justCame() && send('/desk/skip', { lease: view.lease }, 'Skipped. The pair comes back later'),
     broken: () => verdict('broken'),
     problem: () => view?.lease && over.openProblem(),
     guidelines: over.openGuidelines,
@@ -261,13 +274,16 @@ function desk(root) {
   function keyAction(event, target) {
     if (!$('.reasons').hidden) {
       const reason = view.reasons[Number(event.key) - 1]
-      if (reason) return () => verdict('cannot_tell', reason)
+      if (reason) return () => { if (performance.now() - askedAt >= SECOND_TAP_MS) verdict('cannot_tell', reason) }
       if (event.key === 'Escape') return () => { $('.reasons').hidden = true }
     }
+    const look = images.lookAround(event.key)
+    if (look) return look
     if (event.key in KEYS) return acts[KEYS[event.key]]
     if (event.key === 'z') return images.zoom
     if (view.step === 'blind' && VERDICT_KEYS[event.key]) return () => verdict(VERDICT_KEYS[event.key])
     if (view.step !== 'final') return null
+    if ('123'.includes(event.key)) return () => status('Your first verdict stands. Finish the pair with the keys at the right')
     if (event.key === 'Enter' && target.matches?.('button, a, summary')) return null
     const action = OFFERS[view.reveal.case].find(name => FINISH[name].key === event.key)
     return action ? () => finish(action) : null

@@ -2,7 +2,7 @@
 // server has them: nothing redraws a row while somebody works on it.
 const OPTIONS = { left: 'Left', right: 'Right', tie: 'Same', yes: 'Yes', no: 'No' }
 
-function findingsEditor({ heading, legend, findings, labels, own, save, onStatus }) {
+function findingsEditor({ heading, legend, findings, labels, own, save, onStatus, onEdit }) {
   const list = element('ol')
   const section = element('section', { className: 'findings' },
     element('header', {}, element('h3', { textContent: heading }), element('p', { className: 'keys' }, ...legend)), list)
@@ -76,6 +76,7 @@ function findingsEditor({ heading, legend, findings, labels, own, save, onStatus
   function touch(n) {
     paint(n)
     dirty.add(n)
+    onEdit()
     onStatus('Saving…')
     clearTimeout(timer)
     timer = setTimeout(flush, 400)

@@ -4,6 +4,12 @@ function pictures(root, onLoaded) {
   let zoomed = false
   let current = ''
   let kept = []
+  let spot = [50, 50]       // per cent of the picture that stays where it is when it grows
+
+  function lookAt(x, y) {
+    spot = [x, y].map(at => Math.max(0, Math.min(100, at)))
+    for (const image of images) image.style.transformOrigin = `${spot[0]}% ${spot[1]}%`
+  }
 
   function zoom(on) {
     zoomed = on
@@ -14,6 +20,7 @@ function pictures(root, onLoaded) {
     const wanted = urls.join()
     current = wanted
     zoom(false)
+    lookAt(50, 50)
     images.forEach((image, i) => { image.src = urls[i] })
     const loaded = await Promise.allSettled(images.map(image => image.decode()))
     if (current !== wanted) return
@@ -31,10 +38,16 @@ function pictures(root, onLoaded) {
     image.onclick = () => zoom(!zoomed)
     image.onpointermove = event => {
       const box = image.parentElement.getBoundingClientRect()
-      const x = 100 * (event.clientX - box.left) / box.width
-      const y = 100 * (event.clientY - box.top) / box.height
-      for (const each of images) each.style.transformOrigin = `${x}% ${y}%`
+      lookAt(100 * (event.clientX - box.left) / box.width, 100 * (event.clientY - box.top) / box.height)
     }
   })
-  return { show, preload, zoom: () => zoom(!zoomed), clear: () => { current = ''; images.forEach(image => image.removeAttribute('src')) } }
+
+  // What an arrow key does while the pictures are large; undefined otherwise, or for another key.
+  function lookAround(name) {
+    const step = { ArrowLeft: [-20, 0], ArrowRight: [20, 0], ArrowUp: [0, -20], ArrowDown: [0, 20] }[name]
+    if (zoomed && step) return () => lookAt(spot[0] + step[0], spot[1] + step[1])
+    if (zoomed && name === 'Escape') return () => zoom(false)
+  }
+
+  return { show, preload, lookAround, zoom: () => zoom(!zoomed), clear: () => { current = ''; images.forEach(image => image.removeAttribute('src')) } }
 }

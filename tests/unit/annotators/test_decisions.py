@@ -107,7 +107,7 @@ def test_taking_the_draft_changes_the_final_and_never_the_blind_verdict(desk: "D
 
 def test_taking_the_draft_while_its_answer_is_edited_away_is_refused(desk: "Desk") -> None:
     lease = begin(desk, "B")
-    with pytest.raises(ChainError, match="'click' does not say what your final verdict says"):
+    with pytest.raises(ChainError, match="More clicks does not say what your final verdict says"):
         desk.final(lease, "take_draft", edit("click", to_side("B", lease.left_is)))
     assert [e.step for e in desk.events()] == [Step.BLIND]
 
@@ -156,7 +156,7 @@ def test_findings_of_ones_own_that_end_in_the_other_creative_are_refused_and_kep
 ) -> None:
     desk = make_desk(num_pairs=1, draft=None)
     lease = begin(desk, "B")
-    with pytest.raises(ChainError, match="'click' does not say") as caught:
+    with pytest.raises(ChainError, match="More clicks does not say") as caught:
         desk.final(lease, "approve", edit("click", to_side("A", lease.left_is), "dull"))
     assert "Keep mine" not in caught.value.hint  # not offered without a draft
     assert [e.step for e in desk.events()] == [Step.BLIND]
