@@ -29,9 +29,9 @@ st.markdown(
 st.subheader("What happens to a verdict")
 st.markdown(
     "Your first verdict is yours alone: nothing that could sway it is shown, and once the rest is "
-    "shown it stands. Then you may see what the logs and a draft say, and decide finally. Undo reopens "
-    "the final. The answers of several people to one pair are counted together; “cannot tell” and "
-    "“broken image” are answers too, but no votes."
+    "shown it stands. Then you may see what the logs and a draft say, and decide finally. Undo "
+    "reopens the final. The answers of several people to one pair are counted together; “cannot "
+    "tell” and “broken image” are answers too, but no votes."
 )
 st.subheader("What is kept")
 st.markdown(
