@@ -141,7 +141,6 @@ def show_pairs() -> None:
         return
     ids = tuple(row.listed.pair.pair_id for row in page.rows)
     chosen = tuple(name for name in ids if st.session_state.get(f"choose_{name}"))
-    show_actions(chosen)
     show_turns(keys, page.next_after, ids, chosen, "top")
     for row in page.rows:
         show_row(row)
@@ -189,21 +188,19 @@ def show_turns(
             on_click=turn,
             args=((*keys, next_after),),
         )
+        if where == "top":
+            show_actions(chosen)
         st.caption(f"Page {len(keys)}, {len(ids)} pairs, {len(chosen)} chosen")
 
 
 def show_actions(chosen: tuple[str, ...]) -> None:
-    """Show what can be done with the ticked pairs."""
-    if not chosen:
-        st.caption("Tick pairs to pause them, resume them or put them into a batch of their own.")
-        return
-    with st.container(border=True):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"**{len(chosen)} chosen**")
+    """Offer what can be done with the ticked pairs; it opens over the list, which does not move."""
+    with st.popover("Do with the chosen pairs", disabled=not chosen, key="pairs_actions"):
+        with st.container(horizontal=True):
             st.button("Pause", on_click=act, args=(batches.pause_pairs, chosen))
             st.button("Resume", on_click=act, args=(batches.resume_pairs, chosen))
         with st.form("batch", border=False):
-            columns = st.columns([2, 1, 2, 2])
+            columns = st.columns([2, 1])
             columns[0].text_input("Name of the batch", key="batch_name", max_chars=200)
             columns[1].number_input(
                 "Priority",
@@ -214,10 +211,10 @@ def show_actions(chosen: tuple[str, ...]) -> None:
                 help="A batch of a higher priority goes first.",
             )
             people = [user.user_id for user in list_users(studio) if user.disabled_at is None]
-            columns[2].multiselect(
+            st.multiselect(
                 "People", people, key="batch_people", placeholder="everyone", disabled=not people
             )
-            columns[3].multiselect(
+            st.multiselect(
                 "Roles", [str(r) for r in Role], key="batch_roles", placeholder="everyone"
             )
             with st.container(horizontal=True):
@@ -226,7 +223,7 @@ def show_actions(chosen: tuple[str, ...]) -> None:
                 )
                 if person.role is Role.LEAD:
                     st.form_submit_button(
-                        "Reopen",
+                        "Reopen as a batch",
                         on_click=act_on_form,
                         args=(batches.reopen_pairs, chosen),
                         help="Asks about judged pairs again, in a new pass. What was judged stays.",
@@ -283,7 +280,8 @@ st.title("Pairs")
 view = st.segmented_control(
     "View", ["Pairs", "Batches"], default="Pairs", required=True, label_visibility="collapsed"
 )
-say()
+with st.container():  # what is said must not give the elements below it other places
+    say()
 if view == "Batches":
     show_batches()
 else:
