@@ -140,7 +140,8 @@ class OidcClient:
                 f"{self._settings.name} does not say who you are: {claim} is {state}",
                 hint="Ask whoever runs this desk.",
             )
-        return found.strip().lower()
+        # Lowering makes a K of the sign for kelvin, and so somebody else of its owner.
+        return found.lower() if found.isascii() else found
 
     def _unusable(self, error: Exception) -> SignInError:
         issuer = self._settings.issuer

@@ -30,6 +30,7 @@ from tests.people import make_browser
 from tests.unit.app.conftest import Run
 
 ANA = "ana@shop.example"
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -121,6 +122,18 @@ def test_an_address_that_nobody_verified_names_nobody(
         answer = come_back(browser)
     assert answer.status_code == 403
     assert "email is not verified" in answer.text
+
+
+def test_letters_that_only_look_like_those_of_an_account_name_nobody(
+    shop: Studio, provider: OidcProvider
+) -> None:
+    with shop.store.write() as connection:
+        users.add_user(connection, "kim@shop.example", name="Kim", role=Role.LEAD, now=NOW)
+    provider.claims = {"email": "\N{KELVIN SIGN}im@shop.example", "email_verified": True}
+    with make_browser(shop) as browser:
+        answer = come_back(browser)
+    assert answer.status_code == 403
+    assert "has no account here" in answer.text
 
 
 def test_another_claim_can_be_the_user_id(studio: Studio, provider: OidcProvider) -> None:
