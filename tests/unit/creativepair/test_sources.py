@@ -496,7 +496,8 @@ class ToLoopback(httpx.BaseTransport):
     """A real connection, with the public address that was checked standing for a local server."""
 
     def __init__(self, port: int) -> None:
-        self._inner = httpx.HTTPTransport()
+        # No connection is kept, as in `fetch_bytes`: a kept one may close under the next request.
+        self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
         self._port = port
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
