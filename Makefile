@@ -26,7 +26,7 @@ layers: .venv/dev
 
 suite: .venv/dev
 	sh tests/install_system.sh
-	$(BIN)/pytest -m "not slow" --cov --cov-report=term
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term
 
 slow: .venv/dev
 	$(BIN)/pytest -m slow

@@ -68,6 +68,7 @@ def _consensus(pair_id: str, counts: Counter[str]) -> Consensus:
         pair_id=pair_id,
         answer=answer,
         num_votes=counts["A"] + counts["B"],
+        num_agreeing=max(counts["A"], counts["B"]),
         num_cannot_tell=counts["cannot_tell"],
         num_broken=counts["broken"],
     )

@@ -1,34 +1,70 @@
 """Building a release: an immutable, versioned, checksummed export of judged pairs.
 
-The same state of the workspace and the same time give the same bytes.
+The same state of the workspace, plan and time give the same bytes.
 """
 
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from creativepair.errors import StateError
-from creativepair.protocol import Protocol
+from creativepair.protocol import Protocol, load_protocol
+from creativepair.store import catalogue, pairs, releases
 from creativepair.store.database import Store
+from creativepair.store.keys import make_key
+from creativepair.store.splits import record_splits
 from creativepair.workspace import Workspace
-from exports import gates
 from exports.card import CARD_FILE, render_card
-from exports.counts import count_release
-from exports.labels import LABEL_SOURCE
-from exports.listing import check_version
+from exports.changes import Changes, compare
+from exports.configurations import CONFIGURATIONS, Renderer
+from exports.counts import Tally
+from exports.earlier import Earlier, find_base, read_earlier
+from exports.gates import (
+    Refusal,
+    ReleaseRefusedError,
+    RowGates,
+    count_pairs,
+    find_disagreement,
+    name_offenders,
+)
+from exports.labels import LeftOut
+from exports.leakage import refuse_leaks
 from exports.manifest import (
     MANIFEST_FILE,
+    Counts,
     Description,
+    Drafter,
+    EvidenceBuild,
+    Follows,
+    IngestedFile,
+    Lineage,
     Manifest,
     ReleaseSettings,
     describe_file,
     digest_files,
     render_manifest,
 )
-from exports.parquet import read_records, split_of, write_split
+from exports.parquet import SplitWriter
+from exports.plan import CONFIG_NAMES, ConfigName, Plan
+from exports.pseudonyms import KEY_NAME, pseudonymiser
 from exports.publication import building_folder, publish
-from exports.selection import Selection, read_selection
-from exports.splits import RADIUS_BITS, SEED, SHARES, SPLITS
+from exports.selection import Reader, Selection, select_pairs
+from exports.splits import RADIUS_BITS, SPLITS
+from exports.versions import NextVersion, Step, check_version, is_free, next_version
+
+_LACKING = {
+    LeftOut.NO_CONSENSUS: "too few votes or too little consensus",
+    LeftOut.NO_LABEL: "no label: neither evidence nor people name a creative",
+    LeftOut.NO_CHAIN: "no reasoning chain that answers with the label",
+}
+_HINT_LACKING = "Judge these pairs further, or let the plan leave them out (`unmet: leave_out`)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,89 +83,298 @@ class BuiltRelease:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a release would be if it were built now.
+
+    Attributes:
+        refusals: of every gate that can be looked at before files are written.
+        base: the release it would follow; None where there is none.
+        changes: since that one.
+        next_version: the number that they ask for; None where any number will do.
+    """
+
+    selection: Selection
+    refusals: tuple[Refusal, ...]
+    base: Earlier | None
+    changes: Changes
+    next_version: NextVersion | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """What the steps of one build share."""
+
+    workspace: Workspace
+    store: Store
+    plan: Plan
+    protocol: Protocol
+    base: Earlier | None = None
+
+
+def preview_release(workspace: Workspace, store: Store, plan: Plan | None = None) -> Outlook:
+    """Say what a release from 1.0.0 on would hold and what keeps it from being built.
+
+    Raises:
+        InputError, StateError: when the plan or the release it follows cannot be used at all.
+    """
+    build = _prepare(workspace, store, plan or Plan(), find_base(workspace))
+    with store.read() as connection:
+        return _look_out(connection, build)[0]
+
+
 def build_release(
-    workspace: Workspace, store: Store, version: str, *, now: datetime | None = None
+    workspace: Workspace,
+    store: Store,
+    version: str,
+    plan: Plan | None = None,
+    *,
+    now: datetime | None = None,
 ) -> BuiltRelease:
-    """Build a release of all judged pairs that have a label; it appears whole or not at all.
+    """Build a release; it appears whole or not at all.
 
     Args:
         version: MAJOR.MINOR.PATCH.
+        plan: what it is to be; the plan of defaults when not given.
         now: the time to write into the release, with its zone; the clock's when not given.
 
     Raises:
         InputError: when the version is not one.
-        StateError: when the version exists, no pair can be released, a gate refuses (see
-            `exports.gates`), or an image is damaged.
+        ReleaseRefusedError: when gates refuse it; says every reason, with the first twenty pairs.
+        StateError: when the version exists, an image is damaged or the disk is full.
     """
     check_version(version)
+    now = (now or datetime.now(UTC)).astimezone(UTC)
     target = workspace.releases / version
     if target.exists():
         raise StateError(
             f"release {version} exists already, and releases never change",
             hint="Choose a higher version; see creativepair release list",
         )
-    protocol = workspace.protocol
+    follows = None if is_free(version) else find_base(workspace)
+    build = _prepare(workspace, store, plan or Plan(), follows)
+    with store.write() as connection:
+        key = make_key(connection, KEY_NAME, now=now)
     with store.read() as connection:
-        selection = read_selection(connection, protocol)
-    gates.refuse_positional_words(selection.rows)
-    gates.refuse_broken_chains(selection.rows, protocol)
-    gates.refuse_missing_images(selection.rows, workspace.derivatives)
-    with building_folder(workspace.releases) as folder:
-        _write_data(folder, workspace, selection)
-        _check_leakage(folder)
-        description = _describe(version, selection, now or datetime.now(UTC))
-        _write_text(folder / CARD_FILE, render_card(workspace.settings.name, description))
-        manifest = _write_manifest(folder, description)
-        publish(folder, target)
+        outlook, reader = _look_out(connection, build)
+        if refusals := (*outlook.refusals, *_refuse_number(version, outlook)):
+            raise ReleaseRefusedError(refusals)
+        with building_folder(workspace.releases) as folder, _full_disk_named(workspace.releases):
+            counts = _write_data(folder, build, outlook.selection, reader, key)
+            refuse_leaks(folder, _files(folder))
+            description = Description(
+                version=version,
+                created=now,
+                synthetic=counts.synthetic_rows > 0,
+                counts=counts,
+                left_out=dict(outlook.selection.left_out),
+                settings=_settings(connection, build),
+                lineage=_lineage(connection, build, outlook),
+            )
+            _write_text(folder / CARD_FILE, render_card(workspace.settings.name, description))
+            manifest = _write_manifest(folder, description)
+            with store.write() as writing:
+                record_splits(writing, outlook.selection.records, version=version, now=now)
+            publish(folder, target)
     return BuiltRelease(
         version=version,
-        rows=manifest.counts.rows,
-        splits={str(split): count for split, count in manifest.counts.splits.items()},
+        rows=counts.rows,
+        splits={str(split): count for split, count in counts.splits.items()},
         files=[target / path for path in (*manifest.files, MANIFEST_FILE)],
         path=target,
     )
 
 
-def _write_data(folder: Path, workspace: Workspace, selection: Selection) -> None:
-    images = workspace.derivatives
-    for split in SPLITS:
-        rows = (row for row in selection.rows if selection.split_of[row.item.item_id] == split)
-        write_split(folder, split, rows, workspace.protocol.version, images.get)
-
-
-def _check_leakage(folder: Path) -> None:
-    """Look for leaks in the files themselves, not in what should have been written."""
-    leakage = gates.Leakage()
-    for path in _files(folder):
-        if split := split_of(path):
-            for record in read_records(folder / path, ["item_id", "image_a.path", "image_b.path"]):
-                leakage.add(split, record)
-    gates.refuse_leaks(leakage.problems())
-
-
-def _describe(version: str, selection: Selection, now: datetime) -> Description:
-    protocol = selection.lineage.protocol
-    counts = count_release(selection, protocol)
-    return Description(
-        version=version,
-        created=now.astimezone(UTC),
-        synthetic=counts.synthetic_rows > 0,
-        counts=counts,
-        left_out=selection.left_out,
-        settings=_settings(selection, protocol),
-        lineage=selection.lineage,
+def _prepare(workspace: Workspace, store: Store, plan: Plan, follows: str | None) -> _Build:
+    own = workspace.protocol
+    wanted = plan.protocol or own.version
+    return _Build(
+        workspace=workspace,
+        store=store,
+        plan=plan,
+        protocol=own if wanted == own.version else load_protocol(wanted),
+        base=read_earlier(workspace, follows) if follows else None,
     )
 
 
-def _settings(selection: Selection, protocol: Protocol) -> ReleaseSettings:
-    builds = selection.lineage.evidence_builds
+def _look_out(connection: Connection, build: _Build) -> tuple[Outlook, Reader]:
+    plan, base = build.plan, build.base
+    keeps = base is not None and plan.released_labels == "keep"
+    kept = {p: one.answer for p, one in base.released.items()} if base and keeps else {}
+    reader = Reader(connection, plan, build.protocol, kept)
+    gates = RowGates(build.protocol, build.workspace.derivatives)
+    selection = select_pairs(connection, reader, plan, gates)
+    refusals = [
+        *_refuse_emptiness(selection),
+        *gates.refusals(),
+        *_refuse_lacking(selection, plan),
+        *_refuse_configurations(selection, plan),
+        *_refuse_other_source(build),
+        *find_disagreement(
+            selection.blind, {p: r.item_id for p, r in selection.released.items()}, plan.agreement
+        ),
+    ]
+    changes = compare(base.released, selection.released) if base else Changes()
+    following = (
+        next_version(base.manifest.version, changes, _structural(build, base, selection))
+        if base
+        else None
+    )
+    return Outlook(selection, tuple(refusals), base, changes, following), reader
+
+
+def _refuse_emptiness(selection: Selection) -> Iterator[Refusal]:
+    if selection.released:
+        return
+    left_out = selection.left_out
+    candidates = sum(left_out.get(reason.value, 0) for reason in LeftOut)
+    if not candidates:
+        yield Refusal(
+            "there are pairs",
+            "no pair can be released: there are no candidates",
+            "Build pairs first: creativepair pairs build",
+        )
+        return
+    counts = ", ".join(
+        f"{left_out[reason.value]:,} {reason.value.replace('_', ' ')}"
+        for reason in LeftOut
+        if left_out.get(reason.value)
+    )
+    yield Refusal(
+        "there are pairs",
+        f"no pair can be released: of {candidates:,} candidates {counts}",
+        "Judge pairs first: creativepair review",
+    )
+
+
+def _refuse_lacking(selection: Selection, plan: Plan) -> Iterator[Refusal]:
+    if plan.unmet == "refuse":
+        for reason, pair_ids in selection.lacking.items():
+            what = f"{count_pairs(len(pair_ids))} {_LACKING[reason]}"
+            yield Refusal(
+                reason.value.replace("_", " "),
+                name_offenders(what, pair_ids),
+                _HINT_LACKING,
+                pair_ids,
+            )
+
+
+def _refuse_configurations(selection: Selection, plan: Plan) -> Iterator[Refusal]:
+    empty = set(plan.configurations or ()) - set(_filled(selection))
+    if selection.released:
+        for name in sorted(empty):
+            yield Refusal(
+                "configurations have rows",
+                f"the configuration {name} would be empty",
+                "Have chains approved or drafted first, or take it out of the plan.",
+            )
+
+
+def _refuse_other_source(build: _Build) -> Iterator[Refusal]:
+    base, plan = build.base, build.plan
+    if base is None or plan.released_labels == "renew":
+        return
+    before = base.manifest.settings.plan.label_source
+    if before != plan.label_source:
+        yield Refusal(
+            "labels mean one thing",
+            f"release {base.manifest.version} has labels by {before}, which the plan keeps, and "
+            f"the plan's label_source is {plan.label_source}",
+            "Write `released_labels: renew` into the plan, or keep the label source.",
+        )
+
+
+def _refuse_number(version: str, outlook: Outlook) -> Iterator[Refusal]:
+    wanted = outlook.next_version
+    if outlook.base and wanted and version != wanted.version:
+        yield Refusal(
+            "the version says what changed",
+            f"{version} is not the number for what changed since "
+            f"{outlook.base.manifest.version}: {', '.join(wanted.reasons)} "
+            f"({wanted.step}), so it is {wanted.version}",
+            f"Build it as {wanted.version}: creativepair release build {wanted.version}",
+        )
+
+
+def _structural(build: _Build, base: Earlier, selection: Selection) -> tuple[tuple[Step, str], ...]:
+    before = base.manifest.settings
+    found: list[tuple[Step, str]] = []
+    if before.plan.label_source != build.plan.label_source:
+        found.append(("MAJOR", "another label source"))
+    if before.protocol != build.protocol.version:
+        found.append(("MAJOR", "another protocol"))
+    had, has = set(base.manifest.counts.configurations), set(_written(selection, build.plan))
+    found += [("MAJOR", f"no configuration {name}") for name in sorted(had - has)]
+    found += [("MINOR", f"a new configuration {name}") for name in sorted(has - had)]
+    return tuple(found)
+
+
+def _filled(selection: Selection) -> list[ConfigName]:
+    """Return the configurations that have rows."""
+    empty = {"cot": not selection.num_chains, "drafts": not selection.num_drafts}
+    return [name for name in CONFIG_NAMES if not empty.get(name)]
+
+
+def _written(selection: Selection, plan: Plan) -> list[ConfigName]:
+    asked = plan.configurations or CONFIG_NAMES
+    return [name for name in _filled(selection) if name in asked]
+
+
+def _write_data(
+    folder: Path, build: _Build, selection: Selection, reader: Reader, key: bytes
+) -> Counts:
+    renderer = Renderer(build.protocol, build.workspace.derivatives.get, pseudonymiser(key))
+    names = _written(selection, build.plan)
+    tally = Tally(build.protocol)
+    for split in SPLITS:
+        writers = {name: SplitWriter(folder, CONFIGURATIONS[name], split) for name in names}
+        try:
+            for row in reader.rows(selection.pair_ids(split)):
+                rendered = renderer.render(row)
+                written = {name: rendered[name] for name in names}
+                for name, records in written.items():
+                    for record in records:
+                        writers[name].add(record)
+                tally.add(row, split, written)
+            for writer in writers.values():
+                writer.close()
+        finally:
+            for writer in writers.values():
+                writer.abandon()
+    return tally.counts()
+
+
+def _settings(connection: Connection, build: _Build) -> ReleaseSettings:
+    builds = pairs.list_evidence_builds(connection)
     return ReleaseSettings(
-        label_source=LABEL_SOURCE,
-        protocol=protocol.version,
-        split_seed=SEED,
-        split_shares=dict(SHARES),
+        plan=build.plan,
+        protocol=build.protocol.version,
         split_radius_bits=RADIUS_BITS,
-        evidence=builds[-1].settings if builds else {},
+        evidence=builds[-1]["settings"] if builds else {},
+    )
+
+
+def _lineage(connection: Connection, build: _Build, outlook: Outlook) -> Lineage:
+    base = outlook.base.manifest if outlook.base else None
+    return Lineage(
+        creativepair=installed_version("creativepair"),
+        protocol=build.protocol,
+        guidelines=releases.list_guidelines(connection, build.protocol.version),
+        follows=base
+        and Follows(
+            version=base.version,
+            digest=base.digest,
+            changes={kind: len(pair_ids) for kind, pair_ids in outlook.changes.items()},
+        ),
+        drafters=tuple(Drafter(**row) for row in releases.list_drafters(connection)),
+        ingested_files=tuple(
+            # Not the file's name: it may say more about its owner than a release should.
+            IngestedFile(sha256=row["sha256"], kind=row["kind"], num_rows=row["num_rows"])
+            for row in catalogue.list_ingested_files(connection)
+        ),
+        evidence_builds=tuple(
+            EvidenceBuild(**row) for row in pairs.list_evidence_builds(connection)
+        ),
     )
 
 
@@ -147,3 +392,18 @@ def _files(folder: Path) -> list[str]:
 
 def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
+
+
+@contextmanager
+def _full_disk_named(releases_folder: Path) -> Iterator[None]:
+    """Say that the disk is full; what was written so far goes with the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        free = shutil.disk_usage(releases_folder).free
+        raise StateError(
+            f"the disk is full: {releases_folder} has {free // 2**20:,} MiB left",
+            hint="Make room and build again. Nothing was released.",
+        ) from error

@@ -3,10 +3,19 @@
 import json
 from collections.abc import Mapping
 
+from exports.configurations import CONFIGURATIONS
 from exports.manifest import Agreement, Counts, Description
-from exports.parquet import FOLDER
+from exports.plan import ConfigName
 
 CARD_FILE = "README.md"
+_HOLDS: dict[ConfigName, str] = {
+    "default": "a pair: two images, title and queries, the labels, the evidence, the chain",
+    "cot": "a pair in one of its two orders: prompt and the chain to write, for SFT",
+    "preference": "a pair in one of its two orders: prompt and right digit, for GRPO; chosen and "
+    "rejected chains where a person overturned or corrected a draft, for DPO",
+    "annotations": "a finished judgement, under a pseudonym",
+    "drafts": "a chain that a machine drafted",
+}
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -27,14 +36,17 @@ def render_card(name: str, release: Description) -> str:
         "why.",
         "## What is in it",
         _contents(release),
+        "## Configurations",
+        _configurations(release),
         "## How the labels came about",
-        _labels(counts),
+        _labels(release),
         "## How people judged",
         _judging(counts),
         "## Reasoning chains",
         _chains(release),
         "## Limits",
         _limits(release),
+        *_owners_words(release),
     )
     return "\n\n".join(sections) + "\n"
 
@@ -44,18 +56,19 @@ def _front_matter(name: str, release: Description) -> str:
     tags = ["creativepair", "ad-creatives", "image-pairs", *["synthetic"] * release.synthetic]
     lines = [
         "---",
-        "license: unknown",
+        f"license: {release.settings.plan.card.license}",
         f"pretty_name: {json.dumps(name, ensure_ascii=False)}",
         "tags:",
         *(f"- {tag}" for tag in tags),
         "size_categories:",
         f"- {_size_category(release.counts.rows)}",
         "configs:",
-        "- config_name: default",
-        "  data_files:",
     ]
-    for split in release.counts.splits:
-        lines += [f"  - split: {split}", f"    path: {FOLDER}/{split}-*.parquet"]
+    for name, splits in release.counts.configurations.items():
+        lines += [f"- config_name: {name}", "  data_files:"]
+        for split in splits:
+            folder = CONFIGURATIONS[name].folder
+            lines += [f"  - split: {split}", f"    path: {folder}/{split}-*.parquet"]
     return "\n".join([*lines, "---"])
 
 
@@ -84,23 +97,48 @@ def _contents(release: Description) -> str:
     counts = release.counts
     table = "\n".join(f"| {split} | {count:,} |" for split, count in counts.splits.items())
     shares = ", ".join(
-        f"{split} {share:.0%}" for split, share in release.settings.split_shares.items()
+        f"{split} {share:.0%}" for split, share in release.settings.plan.splits.shares.items()
     )
     return (
         f"{counts.rows:,} pairs of {counts.items:,} items, {counts.images:,} different images.\n\n"
         f"| split | pairs |\n|---|---|\n{table}\n\n"
         f"Splits are drawn by groups of items ({shares} of the groups): items that share an image, "
         f"or have images within {release.settings.split_radius_bits} bits of perceptual hash, "
-        "stay together, and no item is in two splits.\n\n"
+        "stay together, and no item is in two splits. What was released once stays in its split; "
+        "a pair that would bridge two is left out.\n\n"
         f"Left out of this release: {_listing(release.left_out)}."
     )
 
 
-def _labels(counts: Counts) -> str:
+def _configurations(release: Description) -> str:
+    rows = "\n".join(
+        f"| `{name}` | {_HOLDS[name]} | {sum(splits.values()):,} |"
+        for name, splits in release.counts.configurations.items()
+    )
+    return (
+        f"| configuration | a row is | rows |\n|---|---|---|\n{rows}\n\n"
+        "In prompts and chains `1` is the image shown first; `order` says which that is. Every "
+        "pair stands in both orders, so that no model learns a side."
+    )
+
+
+def _labels(release: Description) -> str:
+    counts, plan = release.counts, release.settings.plan
+    rule = {
+        "ctr": "`label` is the winner by click-through rate (`label_ctr`) where the exposure logs "
+        "name one; people can exclude such a pair, they cannot flip it. Elsewhere it is the "
+        "consensus of the people who judged the pair.",
+        "human": "`label` is the consensus of the people who judged the pair, or what a reviewer "
+        "settled; the winner by click-through rate stands beside it as `label_ctr`.",
+    }[plan.label_source]
+    follows = release.lineage.follows
+    kept = (
+        f" Pairs that release {follows.version} holds keep its labels and evidence."
+        if follows and plan.released_labels == "keep"
+        else ""
+    )
     text = (
-        "`label` is the winner by click-through rate (`label_ctr`) where the exposure logs name "
-        "one; people can exclude such a pair, they cannot flip it. Elsewhere it is the consensus "
-        "of the people who judged the pair. Other labels stand beside it in their own columns.\n\n"
+        f"{rule} Other labels stand beside it in their own columns.{kept}\n\n"
         f"- Label from: {_listing(counts.label_sources)}.\n"
         f"- Answer: {_listing(counts.labels)}. Which creative is A follows from a hash of its id.\n"
         f"- Traffic randomised between the two: {_listing(counts.randomised)}. Where it was not, "
@@ -152,8 +190,20 @@ def _limits(release: Description) -> str:
         limits.append("The release is too small to fill every split.")
     if not counts.label_sources.get("ctr"):
         limits.append("No label rests on exposure logs.")
-    limits.append("The licence of the images is not known to this tool; ask their owner.")
+    if release.settings.plan.card.license == "unknown":
+        limits.append("The licence of the images is not known to this tool; ask their owner.")
     return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _owners_words(release: Description) -> list[str]:
+    """Return what the owner of the data says, each under its heading."""
+    card = release.settings.plan.card
+    said = {
+        "About the data": card.description,
+        "Contact": card.contact,
+        "How to cite": card.citation,
+    }
+    return [part for title, text in said.items() if text for part in (f"## {title}", text.strip())]
 
 
 def _listing(entries: Mapping[str, int]) -> str:

@@ -1,75 +1,96 @@
-"""Counting what a release holds, for its manifest and its card."""
+"""Counting what a release holds, row by row as it is written, for its manifest and its card."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from statistics import fmean
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sized
 
 from creativepair.protocol import Protocol
-from creativepair.records import Judgement
-from creativepair.wording import Identity
 from exports.manifest import Agreement, Counts
+from exports.plan import ConfigName
 from exports.rows import Row
-from exports.selection import Selection
-from exports.splits import SPLITS
+from exports.splits import SPLITS, Split
 
 _RANDOMISED = {True: "yes", False: "no", None: "unknown"}
+_COMPARED = (("blind", "ctr"), ("final", "ctr"), ("blind", "final"))
 
 
-def count_release(selection: Selection, protocol: Protocol) -> Counts:
-    """Count the rows of a release and the judgements behind them."""
-    rows = selection.rows
-    finals = [judgement for judgement in selection.judgements if judgement.final]
-    splits = Counter(selection.split_of[row.item.item_id] for row in rows)
-    return Counts(
-        rows=len(rows),
-        synthetic_rows=sum(row.is_synthetic for row in rows),
-        items=len({row.item.item_id for row in rows}),
-        images=len({image.pixel_sha256 for row in rows for image in row.images}),
-        splits={split: splits[split] for split in SPLITS if splits[split]},
-        labels=_count(row.labels.label for row in rows),
-        label_sources=_count(row.labels.source for row in rows),
-        randomised=_count(
-            _RANDOMISED[row.evidence.randomised if row.evidence else None] for row in rows
-        ),
-        chain_status=_count(row.chain_status.value for row in rows),
-        chains_against_label=_count_against_label(rows, finals, protocol),
-        annotators=len({final.annotator_id for final in finals}),
-        finals=len(finals),
-        judgement_sources=_count(final.source.value for final in finals),
-        arms=_count(final.arm.value for final in finals),
-        agreement=_agreement(rows),
-        expected_wrong=_expected_wrong(rows),
-    )
+class Tally:
+    """Counts of the rows added so far and of the judgements behind them."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+        self._num: Counter[str] = Counter()
+        self._by: dict[str, Counter[str]] = defaultdict(Counter)
+        self._splits: Counter[Split] = Counter()
+        self._configurations: dict[ConfigName, Counter[Split]] = defaultdict(Counter)
+        self._seen: dict[str, set[str]] = defaultdict(set)
+        self._false_signs: list[float] = []
+
+    def add(self, row: Row, split: Split, written: Mapping[ConfigName, Sized]) -> None:
+        """Count one row, and how many records were written of it in each configuration."""
+        labels = row.labels
+        self._num["rows"] += 1
+        self._num["synthetic_rows"] += row.is_synthetic
+        self._splits[split] += 1
+        for name, records in written.items():
+            self._configurations[name][split] += len(records)
+        self._seen["items"].add(row.item.item_id)
+        self._seen["images"].update(image.pixel_sha256 for image in row.images)
+        self._by["labels"][labels.label] += 1
+        self._by["label_sources"][labels.source] += 1
+        self._by["randomised"][_RANDOMISED[row.counts.randomised]] += 1
+        self._by["chain_status"][row.chain_status.value] += 1
+        if labels.source == "ctr" and row.false_sign_rate is not None:
+            self._false_signs.append(row.false_sign_rate)
+        for one, other in _COMPARED:
+            first, second = getattr(labels, one), getattr(labels, other)
+            if first and second:
+                self._by[f"{one}_{other}"]["of"] += 1
+                self._by[f"{one}_{other}"]["agree"] += first == second
+        self._add_judgements(row)
+
+    def counts(self) -> Counts:
+        """Return what was counted."""
+        by = {name: dict(sorted(counter.items())) for name, counter in self._by.items()}
+        return Counts(
+            rows=self._num["rows"],
+            synthetic_rows=self._num["synthetic_rows"],
+            items=len(self._seen["items"]),
+            images=len(self._seen["images"]),
+            splits=_in_order(self._splits),
+            configurations={
+                name: _in_order(counter)
+                for name, counter in self._configurations.items()
+                if counter.total()
+            },
+            labels=by.get("labels", {}),
+            label_sources=by.get("label_sources", {}),
+            randomised=by.get("randomised", {}),
+            chain_status=by.get("chain_status", {}),
+            chains_against_label=self._num["against_label"],
+            annotators=len(self._seen["annotators"]),
+            finals=self._num["finals"],
+            judgement_sources=by.get("sources", {}),
+            arms=by.get("arms", {}),
+            agreement={
+                f"{one}_{other}": Agreement(
+                    agree=self._by[f"{one}_{other}"]["agree"], of=self._by[f"{one}_{other}"]["of"]
+                )
+                for one, other in _COMPARED
+            },
+            expected_wrong=sum(self._false_signs) / len(self._false_signs)
+            if self._false_signs
+            else None,
+        )
+
+    def _add_judgements(self, row: Row) -> None:
+        self._num["finals"] += len(row.judgements)
+        for judgement in row.judgements:
+            self._seen["annotators"].add(judgement.annotator_id)
+            self._by["sources"][judgement.source.value] += 1
+            self._by["arms"][judgement.arm.value] += 1
+        argued = any(j.chain and j.chain.answer(self._protocol) for j in row.judgements)
+        self._num["against_label"] += row.chain is None and argued
 
 
-def _count(values: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(values).items()))
-
-
-def _count_against_label(
-    rows: Sequence[Row], finals: Sequence[Judgement], protocol: Protocol
-) -> int:
-    argued = {final.pair_id for final in finals if final.chain and final.chain.answer(protocol)}
-    return sum(row.chain is None and row.pair.pair_id in argued for row in rows)
-
-
-def _agreement(rows: Sequence[Row]) -> dict[str, Agreement]:
-    labels = [row.labels for row in rows]
-    return {
-        "blind_ctr": _compare([(each.blind, each.ctr) for each in labels]),
-        "final_ctr": _compare([(each.final, each.ctr) for each in labels]),
-        "blind_final": _compare([(each.blind, each.final) for each in labels]),
-    }
-
-
-def _compare(labels: Sequence[tuple[Identity | None, Identity | None]]) -> Agreement:
-    both = [(one, other) for one, other in labels if one and other]
-    return Agreement(agree=sum(one == other for one, other in both), of=len(both))
-
-
-def _expected_wrong(rows: Sequence[Row]) -> float | None:
-    rates = [
-        row.evidence.false_sign_rate for row in rows if row.labels.source == "ctr" and row.evidence
-    ]
-    known = [rate for rate in rates if rate is not None]
-    return fmean(known) if known else None
+def _in_order(counter: Counter[Split]) -> dict[Split, int]:
+    return {split: counter[split] for split in SPLITS if counter[split]}

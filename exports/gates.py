@@ -1,65 +1,133 @@
-"""What a release refuses: each gate looks at all rows and names the pairs that do not pass."""
+"""What a release refuses: gates look at every pair and name those that do not pass."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 from pydantic import ValidationError
 
+from annotators.quality.agreement import measure_agreement
+from annotators.quality.verdicts import ANSWERS, number_items
 from creativepair.blobs import BlobStore
 from creativepair.chain import Chain, check_chain
 from creativepair.errors import ChainError, StateError
 from creativepair.protocol import Protocol
 from creativepair.wording import positional_words
-from exports.parquet import Record
+from exports.plan import AgreementThresholds
 from exports.rows import Row
 
-_SHOWN_OFFENDERS = 20
+SHOWN_OFFENDERS = 20
 
 
-def refuse_positional_words(rows: Iterable[Row]) -> None:
-    """Let no rationale out that names a creative by its place: sides differ between readers.
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a release is not built.
 
-    Raises:
-        StateError: naming the pairs and the words.
+    Attributes:
+        gate: a few words that name the rule.
+        message: what is wrong, with the first twenty pairs.
+        pair_ids: all of them; none where it is no pair's fault.
     """
-    found = {row.pair.pair_id: ", ".join(_words_in(row.chain)) for row in rows if row.chain}
-    _refuse(
-        {pair_id: words for pair_id, words in found.items() if words},
-        "rationales that name a creative by its place",
-        hint="Judge these pairs again and write {A} and {B}, or left and right at the desk.",
-    )
+
+    gate: str
+    message: str
+    hint: str
+    pair_ids: tuple[str, ...] = ()
 
 
-def refuse_broken_chains(rows: Iterable[Row], protocol: Protocol) -> None:
-    """Let no chain out that does not follow the protocol; rejected findings may be absent.
+class ReleaseRefusedError(StateError):
+    """A release that gates do not let out; nothing was written."""
 
-    Raises:
-        StateError: naming the pairs and what is wrong.
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        hints = dict.fromkeys(refusal.hint for refusal in refusals)
+        super().__init__("; ".join(r.message for r in refusals), hint=" ".join(hints))
+        self.refusals = tuple(refusals)
+
+
+class RowGates:
+    """Looks at rows one by one, before anything is written.
+
+    - No rationale names a creative by its place: sides differ between readers.
+    - Chains follow the protocol; rejected findings may be absent.
+    - Every image is there.
     """
-    found = {row.pair.pair_id: _problems(row.chain, protocol) for row in rows if row.chain}
-    _refuse(
-        {pair_id: problems for pair_id, problems in found.items() if problems},
-        f"chains that do not follow protocol {protocol.version}",
-        hint="Judge these pairs again.",
-    )
 
+    def __init__(self, protocol: Protocol, images: BlobStore) -> None:
+        self._protocol = protocol
+        self._images = images
+        self._words: dict[str, str] = {}
+        self._chains: dict[str, str] = {}
+        self._absent: dict[str, str] = {}
 
-def refuse_missing_images(rows: Iterable[Row], images: BlobStore) -> None:
-    """Build nothing when an image is not there to be released.
-
-    Raises:
-        StateError: naming the pairs and the absent creatives.
-    """
-    found = {
-        row.pair.pair_id: ", ".join(
-            image.creative_id for image in row.images if not images.exists(image.derivative_sha256)
+    def look_at(self, row: Row) -> None:
+        """Note what is wrong with a row."""
+        absent = (c.creative_id for c in row.images if not self._images.exists(c.derivative_sha256))
+        problems = (
+            (self._words, ", ".join(_words_in(row.chain)) if row.chain else ""),
+            (self._chains, _problems(row.chain, self._protocol) if row.chain else ""),
+            (self._absent, ", ".join(absent)),
         )
-        for row in rows
-    }
-    _refuse(
-        {pair_id: absent for pair_id, absent in found.items() if absent},
-        "images that are missing from the blob store",
-        hint="Ingest their images again, or restore the blobs from a backup.",
-    )
+        for offenders, problem in problems:
+            if problem:
+                offenders[row.pair.pair_id] = problem
+
+    def refusals(self) -> list[Refusal]:
+        """Return a refusal for each gate that some row did not pass."""
+        gates = (
+            (
+                "no positional words",
+                self._words,
+                "rationales that name a creative by its place",
+                "Judge these pairs again and write {A} and {B}, or left and right at the desk.",
+            ),
+            (
+                "chains follow the protocol",
+                self._chains,
+                f"chains that do not follow protocol {self._protocol.version}",
+                "Judge these pairs again.",
+            ),
+            (
+                "images are there",
+                self._absent,
+                "images that are missing from the blob store",
+                "Ingest their images again, or restore the blobs from a backup.",
+            ),
+        )
+        return [
+            Refusal(
+                gate, name_offenders(f"{count_pairs(len(found))} {what}", found), hint, tuple(found)
+            )
+            for gate, found, what, hint in gates
+            if found
+        ]
+
+
+def find_disagreement(
+    blind: Mapping[str, Sequence[int]], items: Mapping[str, str], asked: AgreementThresholds
+) -> list[Refusal]:
+    """Hold the agreement of blind verdicts against what a plan asks.
+
+    Args:
+        blind: by pair, how many people gave each answer.
+        items: item of each pair.
+    """
+    counts = np.array(list(blind.values()), dtype=np.int64).reshape(len(blind), len(ANSWERS))
+    shared = int((counts.sum(axis=1) > 1).sum())
+    problems = []
+    if shared < asked.min_pairs:
+        problems.append(
+            f"{shared:,} pairs have two or more blind verdicts, not {asked.min_pairs:,}"
+        )
+    wanted = {"raw": asked.min_raw, "alpha": asked.min_alpha, "ac1": asked.min_ac1}
+    if any(limit is not None for limit in wanted.values()):
+        measured = measure_agreement(counts, number_items(list(blind), items))
+        for name, limit in wanted.items():
+            value = getattr(measured, name).value
+            if limit is not None and (value is None or value < limit):
+                shown = "not known" if value is None else f"{value:.3f}"
+                problems.append(f"agreement ({name}) is {shown}, not {limit:g} or more")
+    hint = "Have more pairs judged by several people, or ask less in the plan (`agreement`)."
+    return [Refusal("annotators agree", problem, hint) for problem in problems]
 
 
 def find_chain_problems(text: str, protocol: Protocol) -> list[str]:
@@ -73,42 +141,16 @@ def find_chain_problems(text: str, protocol: Protocol) -> list[str]:
     return []
 
 
-class Leakage:
-    """Collects in which splits each item and each picture of finished files stands."""
-
-    def __init__(self) -> None:
-        self._splits_of: dict[str, set[str]] = {}
-
-    def add(self, split: str, record: Record) -> None:
-        """Note one row; it needs the columns `item_id`, `image_a` and `image_b`."""
-        for key in (
-            f"item {record['item_id']}",
-            f"image {record['image_a']['path']}",
-            f"image {record['image_b']['path']}",
-        ):
-            self._splits_of.setdefault(key, set()).add(split)
-
-    def problems(self) -> list[str]:
-        """Name each item and picture that stands in more than one split."""
-        return [
-            f"{key} is in {' and '.join(sorted(splits))}"
-            for key, splits in sorted(self._splits_of.items())
-            if len(splits) > 1
-        ]
+def name_offenders(what: str, offenders: Mapping[str, str] | Sequence[str]) -> str:
+    """Say what is wrong with how many pairs, and name the first twenty."""
+    details = offenders if isinstance(offenders, Mapping) else dict.fromkeys(offenders, "")
+    shown = [f"{p} ({d})" if d else p for p, d in list(details.items())[:SHOWN_OFFENDERS]]
+    return f"{what}: {'; '.join(shown)}"
 
 
-def refuse_leaks(problems: Sequence[str]) -> None:
-    """Let no release appear whose splits share an item or a picture.
-
-    Raises:
-        StateError: naming what leaks.
-    """
-    if problems:
-        raise StateError(
-            f"{len(problems)} items or images are in two splits: "
-            + "; ".join(problems[:_SHOWN_OFFENDERS]),
-            hint="This is a fault of the program; please report it. Nothing was released.",
-        )
+def count_pairs(number: int) -> str:
+    """Say how many pairs have something."""
+    return "1 pair has" if number == 1 else f"{number:,} pairs have"
 
 
 def _words_in(chain: Chain) -> tuple[str, ...]:
@@ -117,13 +159,3 @@ def _words_in(chain: Chain) -> tuple[str, ...]:
 
 def _problems(chain: Chain, protocol: Protocol) -> str:
     return "; ".join(find_chain_problems(chain.model_dump_json(), protocol))
-
-
-def _refuse(offenders: Mapping[str, str], what: str, *, hint: str) -> None:
-    if offenders:
-        shown = list(offenders.items())[:_SHOWN_OFFENDERS]
-        raise StateError(
-            f"{len(offenders)} pairs have {what}: "
-            + "; ".join(f"{pair_id} ({detail})" for pair_id, detail in shown),
-            hint=hint,
-        )

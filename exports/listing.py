@@ -1,14 +1,12 @@
 """Which releases a workspace has."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from creativepair.errors import CreativePairError, InputError, NotFoundError, StateError
 from creativepair.workspace import Workspace
 from exports.manifest import MANIFEST_FILE, Manifest, parse_manifest
-
-_VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+from exports.versions import is_version, precedence
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +24,12 @@ class ReleaseSummary:
     problem: str | None
 
 
-def check_version(version: str) -> None:
-    """Hold a version to MAJOR.MINOR.PATCH without leading zeros.
-
-    Raises:
-        InputError: when it is anything else.
-    """
-    if not _VERSION.fullmatch(version):
-        raise InputError(
-            f"{version!r} is not a version of the form MAJOR.MINOR.PATCH",
-            hint="Use three numbers without leading zeros, such as 1.0.0.",
-        )
-
-
 def list_releases(workspace: Workspace) -> list[ReleaseSummary]:
     """List the releases, lowest version first; damaged ones are listed with their problem."""
     if not workspace.releases.is_dir():
         return []
-    versions = [p.name for p in workspace.releases.iterdir() if _VERSION.fullmatch(p.name)]
-    return [_summarise(workspace, version) for version in sorted(versions, key=_precedence)]
+    versions = [p.name for p in workspace.releases.iterdir() if is_version(p.name)]
+    return [_summarise(workspace, version) for version in sorted(versions, key=precedence)]
 
 
 def find_release(workspace: Workspace, version: str) -> Path:
@@ -55,7 +40,7 @@ def find_release(workspace: Workspace, version: str) -> Path:
     """
     folder = workspace.releases / version
     # Only a version names a folder here: other text could lead out of the releases.
-    if not _VERSION.fullmatch(version) or not folder.is_dir():
+    if not is_version(version) or not folder.is_dir():
         raise NotFoundError(
             f"there is no release {version!r}", hint="List them: creativepair release list"
         )
@@ -91,7 +76,3 @@ def _reason(error: OSError | InputError) -> str:
     if isinstance(error, InputError):
         return error.message
     return f"{MANIFEST_FILE} cannot be read: {error.strerror}"
-
-
-def _precedence(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in version.split("."))

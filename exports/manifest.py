@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import (
     AwareDatetime,
@@ -19,7 +19,8 @@ from pydantic import (
 from creativepair.errors import InputError
 from creativepair.protocol import Protocol
 from creativepair.records import Probability, Sha256
-from exports.splits import Split
+from creativepair.store.splits import Split
+from exports.plan import ConfigName, Plan
 
 MANIFEST_FILE = "manifest.json"
 _UNSEALED = "0" * 64
@@ -47,13 +48,12 @@ class ReleaseSettings(_Model):
     """Choices that shaped the release.
 
     Attributes:
+        protocol: version that its chains and judgements follow.
         evidence: settings of the newest evidence build.
     """
 
-    label_source: Literal["ctr"]
+    plan: Plan
     protocol: str
-    split_seed: int
-    split_shares: dict[Split, Probability]
     split_radius_bits: NonNegativeInt
     evidence: dict[str, JsonValue]
 
@@ -83,16 +83,29 @@ class EvidenceBuild(_Model):
     built_at: AwareDatetime
 
 
+class Follows(_Model):
+    """An earlier release, and how many pairs changed since, by kind of change."""
+
+    version: str
+    digest: Sha256
+    changes: dict[str, NonNegativeInt]
+
+
 class Lineage(_Model):
     """What the release was made from.
 
     Attributes:
         creativepair: version of this program.
         protocol: in full, so that the chains can be read and checked without the workspace.
+        guidelines: decisions under that protocol, by the version of the guidelines shown with them.
+        follows: the earlier release that this one was compared with, and what changed in how many
+            pairs; None for the first one, and below 1.0.0.
     """
 
     creativepair: str
     protocol: Protocol
+    guidelines: dict[str, NonNegativeInt]
+    follows: Follows | None
     drafters: tuple[Drafter, ...]
     ingested_files: tuple[IngestedFile, ...]
     evidence_builds: tuple[EvidenceBuild, ...]
@@ -111,6 +124,7 @@ class Counts(_Model):
     Attributes:
         images: different pictures, by pixels.
         splits: pairs per split; a split without pairs is absent.
+        configurations: rows per configuration and split; what has no rows is absent.
         label_sources: pairs whose label is the CTR winner (`ctr`) or the consensus (`human`).
         chains_against_label: pairs whose only standing chains answer with the other creative.
         finals: final judgements, by `judgement_sources` and by `arms`.
@@ -123,6 +137,7 @@ class Counts(_Model):
     items: NonNegativeInt
     images: NonNegativeInt
     splits: dict[Split, NonNegativeInt]
+    configurations: dict[ConfigName, dict[Split, NonNegativeInt]]
     labels: dict[str, NonNegativeInt]
     label_sources: dict[str, NonNegativeInt]
     randomised: dict[str, NonNegativeInt]

@@ -1,25 +1,26 @@
-"""Writing and reading the Parquet files of the `default` configuration.
+"""Writing and reading the Parquet files of a release.
 
 Files hold the image bytes themselves, in the struct that Hugging Face `datasets` decodes as an
 image; the schema's metadata says so. Memory is bounded by one row group, whatever the release's
-size, and the same rows give the same bytes under the same version of pyarrow.
+size, and the same records give the same bytes under the same version of pyarrow. An image that
+several rows of a row group show is stored once in it: rows of an item lie beside each other.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from creativepair.records import Creative
-from exports.rows import Row
-from exports.splits import Split
+from creativepair.store.splits import SPLITS, Split
+from exports.plan import CONFIG_NAMES, ConfigName
 
-FOLDER = "data/default"
+DATA = "data"
 SHARD_BYTES = 256 * 2**20
 """Image bytes after which a split goes on in another file."""
 
@@ -28,101 +29,158 @@ ROW_GROUP_BYTES = 16 * 2**20
 
 ROW_GROUP_ROWS = 1_000
 
-ReadImage = Callable[[str], bytes]
 Record = dict[str, Any]
 
-_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-_TEXTS = pa.list_(pa.field("element", pa.string()))  # Parquet's own name: it reads back equal
-_COLUMNS = {
-    "pair_id": pa.string(),
-    "item_id": pa.string(),
-    "image_a": _IMAGE,
-    "image_b": _IMAGE,
-    "title": pa.string(),
-    "queries": _TEXTS,
-    "category": pa.string(),
-    "label": pa.string(),
-    "label_ctr": pa.string(),
-    "label_blind": pa.string(),
-    "label_final": pa.string(),
-    "label_adjudicated": pa.string(),
-    "ctr_prob_a": pa.float64(),
-    "rel_gap": pa.float64(),
-    "impressions_a": pa.int64(),
-    "clicks_a": pa.int64(),
-    "impressions_b": pa.int64(),
-    "clicks_b": pa.int64(),
-    "randomised": pa.bool_(),
-    "chain": pa.string(),
-    "chain_status": pa.string(),
-    "protocol": pa.string(),
-    "synthetic": pa.bool_(),
-}
-_DTYPES = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "int64", pa.bool_(): "bool"}
-_NAME = re.compile(rf"{FOLDER}/(train|validation|test)-(\d{{5}})-of-(\d{{5}})\.parquet")
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+TIME = pa.timestamp("us", tz="UTC")
 
-
-def _feature(column: pa.DataType) -> dict[str, Any]:
-    """Describe a column in the words of Hugging Face `datasets` 4."""
-    if column == _IMAGE:
-        return {"_type": "Image"}
-    if pa.types.is_list(column):
-        return {"feature": _feature(column.value_type), "_type": "List"}
-    return {"dtype": _DTYPES[column], "_type": "Value"}
-
-
-_FEATURES = {name: _feature(column) for name, column in _COLUMNS.items()}
-SCHEMA = pa.schema(
-    _COLUMNS.items(), metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})}
+# Images are written as a dictionary, which is what stores an image once. It is never given up for
+# plain pages, which would store them all again: no row group is near this size.
+_LARGEST_DICTIONARY_BYTES = 2**30
+_NAME = re.compile(
+    rf"{DATA}/({'|'.join(CONFIG_NAMES)})/({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.parquet"
 )
 
-# Dictionaries and statistics of image bytes would store whole images again.
-_PLAIN_COLUMNS = [name for name in _COLUMNS if _COLUMNS[name] != _IMAGE]
+
+@dataclass(frozen=True)
+class Configuration:
+    """One table of a release, as Hugging Face `datasets` calls it.
+
+    Attributes:
+        name: its folder below `data`.
+        columns: Arrow types by name.
+    """
+
+    name: ConfigName
+    columns: Mapping[str, pa.DataType]
+
+    @property
+    def folder(self) -> str:
+        """Where its files lie in a release."""
+        return f"{DATA}/{self.name}"
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, which says to Hugging Face `datasets` what is an image."""
+        features = {name: _feature(column) for name, column in self.columns.items()}
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+        return pa.schema(self.columns.items(), metadata=metadata)
+
+    @property
+    def light_columns(self) -> list[str]:
+        """The leaves of the table that hold no image bytes, as Parquet names them."""
+        return [leaf for leaf, is_image in self._leaves if not is_image]
+
+    @property
+    def image_columns(self) -> list[str]:
+        """The leaves that hold image bytes."""
+        return [leaf for leaf, is_image in self._leaves if is_image]
+
+    @property
+    def _leaves(self) -> list[tuple[str, bool]]:
+        return [leaf for name, column in self.columns.items() for leaf in _leaves(name, column)]
 
 
 @dataclass(frozen=True, slots=True)
-class _RowGroup:
-    table: pa.Table
-    num_bytes: int
+class FileName:
+    """What the path of a data file in a release says."""
+
+    config: ConfigName
+    split: Split
+    number: int
+    num_files: int
 
 
-def write_split(
-    root: Path, split: Split, rows: Iterable[Row], protocol: str, read_image: ReadImage
-) -> list[Path]:
-    """Write the files of one split, in the order of the rows; no rows, no file.
+class SplitWriter:
+    """Writes the files of one split of one configuration; no records, no file.
 
     Args:
         root: of the release.
-        protocol: version that the chains follow.
-        read_image: gives the bytes of a derivative; called for one image at a time.
     """
-    folder = root / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    parts: list[Path] = []
-    groups = _row_groups(rows, protocol, read_image)
-    group = next(groups, None)
-    while group:
-        part = folder / f"{split}-{len(parts):05d}.part"
-        group = _write_shard(part, group, groups)
-        parts.append(part)
-    return [
-        part.rename(folder / f"{part.stem}-of-{len(parts):05d}.parquet") for part in parts
-    ]  # how many there are is known only now
+
+    def __init__(self, root: Path, configuration: Configuration, split: Split) -> None:
+        self._configuration = configuration
+        self._folder = root / configuration.folder
+        self._split = split
+        self._parts: list[Path] = []
+        self._writer: pq.ParquetWriter | None = None
+        self._shard_bytes = 0
+        self._records: list[Record] = []
+        self._images: set[bytes] = set()
+        self._group_bytes = 0
+
+    def add(self, record: Record) -> None:
+        """Add a row."""
+        self._records.append(record)
+        for image in _images_in(record):
+            if image not in self._images:
+                self._images.add(image)
+                self._group_bytes += len(image)
+        if self._group_bytes >= ROW_GROUP_BYTES or len(self._records) >= ROW_GROUP_ROWS:
+            self._write_group()
+
+    def close(self) -> list[Path]:
+        """Write what is left and return the files."""
+        if self._records:
+            self._write_group()
+        self._end_shard()
+        # How many there are is known only now.
+        return [
+            part.rename(part.with_name(f"{part.stem}-of-{len(self._parts):05d}.parquet"))
+            for part in self._parts
+        ]
+
+    def abandon(self) -> None:
+        """Stop without finishing; the file that is open is closed."""
+        self._end_shard()
+
+    def _write_group(self) -> None:
+        if self._writer and self._shard_bytes + self._group_bytes > SHARD_BYTES:
+            self._end_shard()
+        if self._writer is None:
+            self._writer = self._open_shard()
+        table = pa.Table.from_pylist(self._records, schema=self._configuration.schema)
+        self._writer.write_table(table)
+        self._shard_bytes += self._group_bytes
+        self._records, self._images, self._group_bytes = [], set(), 0
+
+    def _open_shard(self) -> pq.ParquetWriter:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / f"{self._split}-{len(self._parts):05d}.part"
+        self._parts.append(part)
+        self._shard_bytes = 0
+        light, images = self._configuration.light_columns, self._configuration.image_columns
+        return pq.ParquetWriter(
+            part,
+            self._configuration.schema,
+            compression=dict.fromkeys(light, "zstd") | dict.fromkeys(images, "none"),
+            dictionary_pagesize_limit=_LARGEST_DICTIONARY_BYTES,
+            write_statistics=light,
+            write_page_index=True,
+        )
+
+    def _end_shard(self) -> None:
+        if self._writer:
+            self._writer.close()
+            self._writer = None
 
 
-def split_of(path: str) -> Split | None:
-    """Return the split that a file of this release-relative path holds, None for other files."""
+def parse_name(path: str) -> FileName | None:
+    """Read the release-relative path of a data file; None for other files."""
     match = _NAME.fullmatch(path)
-    return match[1] if match else None  # type: ignore[return-value]  # as the pattern says
+    if match is None:
+        return None
+    config, split = cast(ConfigName, match[1]), cast(Split, match[2])
+    return FileName(config, split, int(match[3]), int(match[4]))
 
 
 def missing_shards(paths: Sequence[str]) -> list[str]:
     """Return which files are absent, going by the numbers in the names of those present."""
-    named = [match for path in paths if (match := _NAME.fullmatch(path))]
+    named = [name for path in paths if (name := parse_name(path))]
     wanted = {
-        f"{FOLDER}/{match[1]}-{number:05d}-of-{match[3]}.parquet"
-        for match in named
-        for number in range(int(match[3]))
+        f"{DATA}/{name.config}/{name.split}-{number:05d}-of-{name.num_files:05d}.parquet"
+        for name in named
+        for number in range(name.num_files)
     }
     return sorted(wanted - set(paths))
 
@@ -141,70 +199,38 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[R
                 yield from batch.to_pylist()
 
 
-def _write_shard(path: Path, first: _RowGroup, others: Iterator[_RowGroup]) -> _RowGroup | None:
-    """Write row groups until the file is full; return the one that did not fit."""
-    options = {
-        "use_dictionary": _PLAIN_COLUMNS,
-        "write_statistics": _PLAIN_COLUMNS,
-        "write_page_index": True,
-    }
-    size = first.num_bytes
-    with pq.ParquetWriter(path, SCHEMA, **options) as writer:
-        writer.write_table(first.table)
-        for group in others:
-            if size + group.num_bytes > SHARD_BYTES:
-                return group
-            writer.write_table(group.table)
-            size += group.num_bytes
-    return None
+def _images_in(record: Record) -> Iterator[bytes]:
+    for value in record.values():
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, dict) and isinstance(part.get("bytes"), bytes):
+                yield part["bytes"]
 
 
-def _row_groups(rows: Iterable[Row], protocol: str, read_image: ReadImage) -> Iterator[_RowGroup]:
-    records: list[Record] = []
-    num_bytes = 0
-    for row in rows:
-        record = _record(row, protocol, read_image)
-        records.append(record)
-        num_bytes += len(record["image_a"]["bytes"]) + len(record["image_b"]["bytes"])
-        if num_bytes >= ROW_GROUP_BYTES or len(records) >= ROW_GROUP_ROWS:
-            yield _RowGroup(pa.Table.from_pylist(records, schema=SCHEMA), num_bytes)
-            records, num_bytes = [], 0
-    if records:
-        yield _RowGroup(pa.Table.from_pylist(records, schema=SCHEMA), num_bytes)
+def _leaves(name: str, column: pa.DataType) -> Iterator[tuple[str, bool]]:
+    if pa.types.is_list(column):
+        yield from _leaves(f"{name}.list.element", column.value_type)
+    elif pa.types.is_struct(column):
+        for field in column:
+            yield from _leaves(f"{name}.{field.name}", field.type)
+    else:
+        yield name, pa.types.is_binary(column)
 
 
-def _record(row: Row, protocol: str, read_image: ReadImage) -> Record:
-    evidence, labels = row.evidence, row.labels
-    return {
-        "pair_id": row.pair.pair_id,
-        "item_id": row.pair.item_id,
-        "image_a": _image(row.image_a, read_image),
-        "image_b": _image(row.image_b, read_image),
-        "title": row.item.title,
-        "queries": list(row.item.queries),
-        "category": row.item.category,
-        "label": labels.label,
-        "label_ctr": labels.ctr,
-        "label_blind": labels.blind,
-        "label_final": labels.final,
-        "label_adjudicated": labels.adjudicated,
-        "ctr_prob_a": evidence.prob_a if evidence else None,
-        "rel_gap": evidence.rel_gap if evidence else None,
-        "impressions_a": evidence.impressions_a if evidence else None,
-        "clicks_a": evidence.clicks_a if evidence else None,
-        "impressions_b": evidence.impressions_b if evidence else None,
-        "clicks_b": evidence.clicks_b if evidence else None,
-        "randomised": evidence.randomised if evidence else None,
-        "chain": row.chain.model_dump_json() if row.chain else None,
-        "chain_status": row.chain_status.value,
-        "protocol": protocol,
-        "synthetic": row.is_synthetic,
-    }
+def _feature(column: pa.DataType) -> dict[str, Any]:
+    """Describe a column in the words of Hugging Face `datasets` 4."""
+    if column == IMAGE:
+        return {"_type": "Image"}
+    if pa.types.is_list(column):
+        return {"feature": _feature(column.value_type), "_type": "List"}
+    if pa.types.is_struct(column):
+        return {field.name: _feature(field.type) for field in column}
+    return {"dtype": _DTYPES[column], "_type": "Value"}
 
 
-def _image(creative: Creative, read_image: ReadImage) -> Record:
-    # The name states which picture it is, so that leaks between splits show in the files alone.
-    return {
-        "bytes": read_image(creative.derivative_sha256),
-        "path": f"{creative.pixel_sha256}.jpg",
-    }
+_DTYPES = {
+    pa.string(): "string",
+    pa.float64(): "float64",
+    pa.int64(): "int64",
+    pa.bool_(): "bool",
+    TIME: "timestamp[us, tz=UTC]",
+}

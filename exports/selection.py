@@ -1,34 +1,35 @@
-"""Reading from the store what a release holds: its pairs, its splits and where they came from.
+"""Choosing from the store what a release holds.
 
 All of it is read in one transaction: a release is one state of the workspace, also while people
-work.
+work. Pairs are gone through a few at a time, once to choose them and once more to write them; what
+is kept between the two is a short note on each, so memory does not grow with images or texts.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version as installed_version
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from annotators.quality.verdicts import ANSWERS, select_blind, select_targets
 from annotators.state import to_judgements
-from creativepair.errors import StateError
 from creativepair.protocol import Protocol
-from creativepair.records import (
-    ChainStatus,
-    Creative,
-    Evidence,
-    HumanVerdict,
-    Item,
-    Judgement,
-    Pair,
-    PairStatus,
-)
-from creativepair.store import adjudications, catalogue, pairs, releases
-from exports.labels import Labels, LeftOut, choose_chain, decide_labels
-from exports.manifest import Drafter, EvidenceBuild, IngestedFile, Lineage
+from creativepair.records import ChainStatus, Creative, Draft, Item, Judgement, PairStatus, Step
+from creativepair.store import catalogue, pairs, releases
+from creativepair.store.releases import Candidate
+from creativepair.store.splits import SplitRecords, read_splits
+from exports.changes import Released, digest_text
+from exports.gates import RowGates
+from exports.labels import REFUSABLE, Answer, LeftOut, choose_chain, decide_answer
+from exports.plan import Plan
 from exports.rows import Row
-from exports.splits import Split, assign_splits, group_items
+from exports.splits import SPLITS, Shown, Split, assign_splits, link_items
+
+T = TypeVar("T")
+BlindCounts = tuple[int, ...]
+"""How many people gave each answer of `ANSWERS` before anything was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,136 +37,222 @@ class Selection:
     """What a release is made from.
 
     Attributes:
-        rows: by pair id.
-        split_of: the split of each released item.
-        judgements: all on released pairs.
+        released: what the release will say of each pair, by id, sorted by item and id.
+        blind: blind verdicts on each of them.
+        num_chains, num_drafts: of all pairs that might have been released.
         left_out: how many pairs are not released, by reason; `status_…` are no candidates.
+        lacking: judged pairs without what a plan may ask for, by reason.
     """
 
-    rows: list[Row]
-    split_of: dict[str, Split]
-    judgements: list[Judgement]
-    left_out: dict[str, int]
-    lineage: Lineage
+    released: Mapping[str, Released]
+    blind: Mapping[str, BlindCounts]
+    num_chains: int
+    num_drafts: int
+    left_out: Mapping[str, int]
+    lacking: Mapping[LeftOut, tuple[str, ...]]
+
+    def pair_ids(self, split: Split) -> list[str]:
+        """Return the pairs of a split, those of an item beside each other."""
+        return [pair_id for pair_id, each in self.released.items() if each.split == split]
+
+    @property
+    def splits(self) -> dict[Split, int]:
+        """Pairs per split; a split without pairs is absent."""
+        counts = Counter(each.split for each in self.released.values())
+        return {split: counts[split] for split in SPLITS if counts[split]}
+
+    @property
+    def records(self) -> SplitRecords:
+        """Where released items and pictures stand."""
+        each = self.released.values()
+        return SplitRecords(
+            items={one.item_id: one.split for one in each},
+            pictures={picture: one.split for one in each for picture in one.pictures},
+        )
 
 
-def read_selection(connection: Connection, protocol: Protocol) -> Selection:
-    """Choose the pairs to release and read all that belongs to them.
+class Reader:
+    """Makes rows of what the store holds, under one plan.
 
-    Raises:
-        StateError: when no pair can be released; says how many were left out for which reason.
+    Args:
+        kept: answers of an earlier release that stay as they are, by pair id.
     """
-    events = releases.list_candidate_events(connection, protocol.version)
-    judgements = _group(to_judgements(events))
-    settled = adjudications.list_verdicts(connection, protocol.version)
-    chosen, left_out = _choose(connection, judgements, settled, protocol)
-    left_out += Counter(_counts_by_status(connection))
-    if not chosen:
-        raise _nothing_to_release(left_out)
-    creatives = catalogue.list_creatives(connection)
-    rows = _rows(connection, chosen, judgements, creatives, protocol)
-    # Groups are formed over everything known, not only over what is released today: a pair that is
-    # judged later then moves no item to another split.
-    group_of = group_items(creatives)
+
+    def __init__(
+        self,
+        connection: Connection,
+        plan: Plan,
+        protocol: Protocol,
+        kept: Mapping[str, Answer],
+    ) -> None:
+        self._connection = connection
+        self._plan = plan
+        self._protocol = protocol
+        self._kept = kept
+
+    def candidates(self) -> Iterator[tuple[str, Row | LeftOut]]:
+        """Go through all candidates by id, each as the row it would be or why it is none."""
+        yield from self._rows(releases.iterate_candidates(self._connection, self._protocol.version))
+
+    def rows(self, pair_ids: Iterable[str]) -> Iterator[Row]:
+        """Go through chosen pairs in the given order."""
+        version = self._protocol.version
+        for chunk in _chunks(pair_ids):
+            read = releases.read_candidates(self._connection, chunk, version)
+            found = {pair_id: row for pair_id, row in self._rows(read) if isinstance(row, Row)}
+            yield from (found[pair_id] for pair_id in chunk)
+
+    def _rows(self, candidates: Iterable[Candidate]) -> Iterator[tuple[str, Row | LeftOut]]:
+        for chunk in _chunks(candidates):
+            item_ids = sorted({each.pair.item_id for each in chunk})
+            items = {i.item_id: i for i in catalogue.list_items(self._connection, item_ids)}
+            images = {
+                (c.item_id, c.creative_id): c
+                for c in catalogue.list_creatives(self._connection, item_ids)
+            }
+            for each in chunk:
+                yield each.pair.pair_id, self._decide(each, items[each.pair.item_id], images)
+
+    def _decide(
+        self, candidate: Candidate, item: Item, images: Mapping[tuple[str, str], Creative]
+    ) -> Row | LeftOut:
+        pair, chosen = candidate.pair, self._plan.pairs
+        image_a, image_b = (
+            images[pair.item_id, creative] for creative in (pair.creative_a, pair.creative_b)
+        )
+        if chosen.categories is not None and item.category not in chosen.categories:
+            return LeftOut.NOT_IN_PLAN
+        if not chosen.synthetic and (image_a.synthetic or image_b.synthetic):
+            return LeftOut.NOT_IN_PLAN
+        judgements = self._counted(candidate)
+        answer = self._kept.get(pair.pair_id) or decide_answer(
+            candidate.evidence,
+            judgements,
+            candidate.adjudication,
+            self._protocol.version,
+            self._plan,
+        )
+        if isinstance(answer, LeftOut):
+            return answer
+        source = choose_chain(judgements, answer.labels.label, self._protocol)
+        if source is None and self._plan.chains == "required":
+            return LeftOut.NO_CHAIN
+        chain = source.chain if source else None
+        return Row(
+            pair=pair,
+            item=item,
+            image_a=image_a,
+            image_b=image_b,
+            labels=answer.labels,
+            counts=answer.counts,
+            chain=chain,
+            chain_status=(source and source.chain_status) or ChainStatus.NONE,
+            overturned=_overturned(candidate, source) if source else None,
+            judgements=tuple(judgement for judgement in judgements if judgement.final),
+            drafts=candidate.drafts,
+        )
+
+    def _counted(self, candidate: Candidate) -> list[Judgement]:
+        counts = self._plan.judgements
+        return [
+            judgement
+            for judgement in to_judgements(candidate.events)
+            if judgement.arm in counts.arms and judgement.source in counts.sources
+        ]
+
+
+def select_pairs(connection: Connection, reader: Reader, plan: Plan, gates: RowGates) -> Selection:
+    """Choose the pairs of a release.
+
+    Args:
+        gates: are shown every row that may be released, and note what they will refuse.
+    """
+    left_out = Counter(_counts_by_status(connection))
+    lacking: dict[LeftOut, list[str]] = {reason: [] for reason in REFUSABLE}
+    noted: dict[str, tuple[Released, BlindCounts]] = {}
+    num_chains = num_drafts = 0
+    for pair_id, row in reader.candidates():
+        if isinstance(row, LeftOut):
+            left_out[row.value] += 1
+            if row in lacking:
+                lacking[row].append(pair_id)
+            continue
+        gates.look_at(row)
+        noted[pair_id] = _note(row), _blind(row)
+        num_chains += row.chain is not None
+        num_drafts += len(row.drafts)
+    split_of = _split(connection, noted, plan)
+    released = {
+        pair_id: replace(noted[pair_id][0], split=split)
+        for pair_id, split in split_of.items()
+        if split is not None
+    }
+    if held_out := len(split_of) - len(released):
+        left_out[LeftOut.BRIDGES_SPLITS.value] = held_out
     return Selection(
-        rows=rows,
-        split_of=assign_splits({row.item.item_id: group_of[row.item.item_id] for row in rows}),
-        judgements=[j for row in rows for j in judgements[row.pair.pair_id]],
+        released=released,
+        blind={pair_id: noted[pair_id][1] for pair_id in released},
+        num_chains=num_chains,
+        num_drafts=num_drafts,
         left_out={reason: left_out[reason] for reason in sorted(left_out)},
-        lineage=_lineage(connection, protocol),
+        lacking={reason: tuple(pair_ids) for reason, pair_ids in lacking.items() if pair_ids},
     )
 
 
-def _choose(
-    connection: Connection,
-    judgements: dict[str, list[Judgement]],
-    settled: dict[str, HumanVerdict],
-    protocol: Protocol,
-) -> tuple[list[tuple[Pair, Evidence | None, Labels]], Counter[str]]:
-    chosen, left_out = [], Counter[str]()
-    for pair, evidence in releases.iterate_candidates(connection):
-        judged = judgements.get(pair.pair_id, [])
-        labels = decide_labels(evidence, judged, settled.get(pair.pair_id), protocol.version)
-        if isinstance(labels, LeftOut):
-            left_out[labels.value] += 1
-        else:
-            chosen.append((pair, evidence, labels))
-    return chosen, left_out
+def _split(
+    connection: Connection, noted: Mapping[str, tuple[Released, BlindCounts]], plan: Plan
+) -> dict[str, Split | None]:
+    """Return each pair's split, in the order of items and ids."""
+    shown = [Shown(pair_id, one.item_id, one.pictures) for pair_id, (one, _) in noted.items()]
+    # Links are found over everything known, not only over what is released today: what is judged
+    # later then finds its place taken by nobody else.
+    links = link_items(releases.list_pictures(connection))
+    choice = plan.splits
+    return assign_splits(
+        shown, links, read_splits(connection), seed=choice.seed, shares=choice.shares
+    )
 
 
-def _rows(
-    connection: Connection,
-    chosen: Sequence[tuple[Pair, Evidence | None, Labels]],
-    judgements: dict[str, list[Judgement]],
-    creatives: Sequence[Creative],
-    protocol: Protocol,
-) -> list[Row]:
-    items = _items(connection, {pair.item_id for pair, _, _ in chosen})
-    images = {(c.item_id, c.creative_id): c for c in creatives}
-    rows = []
-    for pair, evidence, labels in chosen:
-        source = choose_chain(judgements[pair.pair_id], labels.label, protocol)
-        rows.append(
-            Row(
-                pair=pair,
-                item=items[pair.item_id],
-                image_a=images[pair.item_id, pair.creative_a],
-                image_b=images[pair.item_id, pair.creative_b],
-                labels=labels,
-                evidence=evidence,
-                chain=source.chain if source else None,
-                chain_status=(source and source.chain_status) or ChainStatus.NONE,
-            )
-        )
-    return rows
+def _note(row: Row) -> Released:
+    item = row.item
+    return Released(
+        item_id=item.item_id,
+        split="train",  # drawn when all are known
+        answer=Answer(row.labels, row.counts),
+        pictures=(row.image_a.pixel_sha256, row.image_b.pixel_sha256),
+        item_text=digest_text(item.title, list(item.queries), item.category),
+        chain=digest_text(row.chain.model_dump_json()) if row.chain else None,
+    )
 
 
-def _items(connection: Connection, item_ids: set[str]) -> dict[str, Item]:
-    return {item.item_id: item for item in catalogue.list_items(connection, sorted(item_ids))}
+def _blind(row: Row) -> BlindCounts:
+    protocols = {judgement.protocol for judgement in row.judgements}  # one at most
+    first = [one for p in protocols for one in select_blind(select_targets(row.judgements, p))]
+    given = Counter(judgement.blind for judgement in first)
+    return tuple(given[answer] for answer in ANSWERS)
 
 
-def _group(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
-    by_pair: dict[str, list[Judgement]] = defaultdict(list)
-    for judgement in judgements:
-        by_pair[judgement.pair_id].append(judgement)
-    return by_pair
+def _overturned(candidate: Candidate, source: Judgement) -> Draft | None:
+    """Return the draft that was shown with a final, where the final's chain is another."""
+    shown = [
+        event.draft_id
+        for event in candidate.events
+        if event.step is Step.FINAL
+        and (event.annotator_id, event.pass_) == (source.annotator_id, source.pass_)
+    ]
+    draft = next(
+        (draft for draft in candidate.drafts if shown and draft.draft_id == shown[-1]), None
+    )
+    return draft if draft and draft.chain != source.chain else None
+
+
+def _chunks(values: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(values)
+    while chunk := list(islice(iterator, releases.CHUNK)):
+        yield chunk
 
 
 def _counts_by_status(connection: Connection) -> dict[str, int]:
     counts = pairs.count_pairs(connection)
     counts.pop(PairStatus.CANDIDATE.value, None)
     return {f"status_{status}": count for status, count in counts.items()}
-
-
-def _nothing_to_release(left_out: Counter[str]) -> StateError:
-    candidates = sum(left_out[reason.value] for reason in LeftOut)
-    if not candidates:
-        return StateError(
-            "no pair can be released: there are no candidates",
-            hint="Build pairs first: creativepair pairs build",
-        )
-    counts = ", ".join(
-        f"{left_out[reason.value]} {reason.value.replace('_', ' ')}"
-        for reason in LeftOut
-        if left_out[reason.value]
-    )
-    return StateError(
-        f"no pair can be released: of {candidates} candidates {counts}",
-        hint="Judge pairs first: creativepair review",
-    )
-
-
-def _lineage(connection: Connection, protocol: Protocol) -> Lineage:
-    return Lineage(
-        creativepair=installed_version("creativepair"),
-        protocol=protocol,
-        drafters=tuple(Drafter(**row) for row in releases.list_drafters(connection)),
-        ingested_files=tuple(
-            # Not the file's name: it may say more about its owner than a release should.
-            IngestedFile(sha256=row["sha256"], kind=row["kind"], num_rows=row["num_rows"])
-            for row in catalogue.list_ingested_files(connection)
-        ),
-        evidence_builds=tuple(
-            EvidenceBuild(**row) for row in pairs.list_evidence_builds(connection)
-        ),
-    )

@@ -2,7 +2,11 @@
 
 Items are linked when they share an image, pixel for pixel, or when images of theirs fall into one
 complete-linkage cluster of perceptual hashes. Linked items form a group, and a hash of the group's
-smallest item id draws its split: an item stays where it is when other data grows.
+smallest item id draws its split.
+
+What was released stays where it is for ever: items and pictures are recorded at their first
+release. New data may link groups that stand in two splits; then each new pair of them goes where
+everything it touches stands, and a pair that would bridge two splits is held out.
 
 Small data: hashes may leave `train` empty; then the group with the lowest draw becomes `train`.
 `validation` and `test` may be empty.
@@ -12,17 +16,18 @@ Source: the cap of 1 % of the items is in docs/words.md; `creativepair.clusters`
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from scipy.cluster.hierarchy import DisjointSet
 
 from creativepair.clusters import RADIUS_BITS as RADIUS_BITS  # the manifest names it
 from creativepair.clusters import cluster_hashes
-from creativepair.records import Creative
+from creativepair.store.releases import Picture
+from creativepair.store.splits import SPLITS as SPLITS
+from creativepair.store.splits import Split as Split
+from creativepair.store.splits import SplitRecords
 
-Split = Literal["train", "validation", "test"]
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SHARES: Mapping[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 SEED = 0
 
@@ -30,51 +35,130 @@ _SMALLEST_TEMPLATE = 10
 _TEMPLATE_SHARE = 0.01
 
 
-def group_items(creatives: Sequence[Creative], *, radius: int = RADIUS_BITS) -> dict[str, str]:
-    """Return each item's group, named by the smallest item id in it.
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A pair as splits see it: its item and the pixels of its two pictures."""
+
+    pair_id: str
+    item_id: str
+    pictures: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What looks the same.
+
+    Attributes:
+        group_of: each item's group, named by the smallest item id in it.
+        lookalikes_of: the pixels of each picture's cluster; only where it links items.
+    """
+
+    group_of: Mapping[str, str]
+    lookalikes_of: Mapping[str, frozenset[str]]
+
+
+def link_items(pictures: Sequence[Picture], *, radius: int = RADIUS_BITS) -> Links:
+    """Find out which items look the same.
 
     Args:
-        creatives: in any order.
+        pictures: of every creative, in any order.
         radius: bits of 64 in which the hashes of one cluster may differ.
     """
-    items: DisjointSet[str] = DisjointSet(sorted({c.item_id for c in creatives}))
-    for linked in (*_sharing_pixels(creatives), *_looking_alike(creatives, radius)):
-        first, *others = sorted(linked)
-        for other in others:
-            items.merge(first, other)
-    return {item_id: min(group) for group in items.subsets() for item_id in group}
-
-
-def assign_splits(group_of: Mapping[str, str], *, seed: int = SEED) -> dict[str, Split]:
-    """Return each item's split, given its group; `train` is never empty unless there is no item."""
-    draws = {group: _draw(group, seed) for group in group_of.values()}
-    split_of_group = {group: _split_at(draw) for group, draw in draws.items()}
-    if draws and "train" not in split_of_group.values():
-        split_of_group[min(draws, key=lambda group: (draws[group], group))] = "train"
-    return {item_id: split_of_group[group] for item_id, group in group_of.items()}
-
-
-def _sharing_pixels(creatives: Sequence[Creative]) -> Iterator[set[str]]:
     items_of: dict[str, set[str]] = defaultdict(set)
-    for creative in creatives:
-        items_of[creative.pixel_sha256].add(creative.item_id)
-    yield from items_of.values()
+    for picture in pictures:
+        items_of[picture.pixel_sha256].add(picture.item_id)
+    items: DisjointSet[str] = DisjointSet(sorted(set().union(*items_of.values())))
+    lookalikes_of: dict[str, frozenset[str]] = {}
+    for cluster in (*({pixels} for pixels in items_of), *_looking_alike(pictures, radius)):
+        linked = sorted(set().union(*(items_of[pixels] for pixels in cluster)))
+        for other in linked[1:]:
+            items.merge(linked[0], other)
+        if len(cluster) > 1:
+            lookalikes_of |= dict.fromkeys(cluster, frozenset(cluster))
+    group_of = {item_id: min(group) for group in items.subsets() for item_id in group}
+    return Links(group_of, lookalikes_of)
 
 
-def _looking_alike(creatives: Sequence[Creative], radius: int) -> Iterator[set[str]]:
+def assign_splits(
+    pairs: Iterable[Shown],
+    links: Links,
+    recorded: SplitRecords,
+    *,
+    seed: int = SEED,
+    shares: Mapping[Split, float] = SHARES,
+) -> dict[str, Split | None]:
+    """Return each pair's split; None for a pair that is held out, as it would bridge two.
+
+    Args:
+        pairs: to be released, in any order.
+        recorded: of earlier releases; a pair whose item and pictures all are recorded in one split
+            is always there. Without any, `train` is not empty unless there is no pair.
+        shares: of the groups that are drawn now.
+    """
+    ordered = sorted(pairs, key=lambda pair: (pair.item_id, pair.pair_id))
+    drawn = _draw_groups(ordered, links, recorded, seed, shares)
+    items, pictures = dict(recorded.items), dict(recorded.pictures)
+    split_of: dict[str, Split | None] = {}
+    for pair in ordered:
+        touched = _splits_touched(pair, links, items, pictures)
+        if len(touched) > 1:
+            split_of[pair.pair_id] = None
+            continue
+        split = touched.pop() if touched else drawn[links.group_of[pair.item_id]]
+        split_of[pair.pair_id] = items[pair.item_id] = split
+        pictures |= dict.fromkeys(pair.pictures, split)
+    return split_of
+
+
+def _splits_touched(
+    pair: Shown, links: Links, items: Mapping[str, Split], pictures: Mapping[str, Split]
+) -> set[Split]:
+    own = [items.get(pair.item_id), *(pictures.get(pixels) for pixels in pair.pictures)]
+    if None not in own and len(set(own)) == 1:
+        return {split for split in own if split}  # where it stands: what looks alike came later
+    alike = set().union(*(links.lookalikes_of.get(pixels, ()) for pixels in pair.pictures))
+    return {split for split in (*own, *(pictures.get(pixels) for pixels in alike)) if split}
+
+
+def _draw_groups(
+    pairs: Sequence[Shown],
+    links: Links,
+    recorded: SplitRecords,
+    seed: int,
+    shares: Mapping[Split, float],
+) -> dict[str, Split]:
+    """Return the split of each group: of its released items where they agree, else drawn."""
+    stands: dict[str, set[Split]] = defaultdict(set)
+    for item_id, split in recorded.items.items():
+        if item_id in links.group_of:
+            stands[links.group_of[item_id]].add(split)
+    groups = {links.group_of[pair.item_id] for pair in pairs}
+    draws = {group: _draw(group, seed) for group in groups}
+    split_of = {
+        group: next(iter(stands[group])) if len(stands[group]) == 1 else _split_at(draw, shares)
+        for group, draw in draws.items()
+    }
+    free = [group for group in draws if not stands[group]]
+    if free and "train" not in {*split_of.values(), *recorded.items.values()}:
+        split_of[min(free, key=lambda group: (draws[group], group))] = "train"
+    return split_of
+
+
+def _looking_alike(pictures: Sequence[Picture], radius: int) -> Iterator[set[str]]:
+    """Return clusters of pixels whose hashes are close."""
     # Hashes of different recipes are not comparable.
-    items_of: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for creative in creatives:
-        items_of[creative.recipe][creative.phash].add(creative.item_id)
-    num_items = len({c.item_id for c in creatives})
+    showing: dict[str, dict[str, set[Picture]]] = defaultdict(lambda: defaultdict(set))
+    for picture in pictures:
+        showing[picture.recipe][picture.phash].add(picture)
     # A cluster over many items is a template (a card with other words on it), which grey hashes
     # cannot tell apart: linking it would put most of the data into one split.
+    num_items = len({picture.item_id for picture in pictures})
     cap = max(_SMALLEST_TEMPLATE, int(num_items * _TEMPLATE_SHARE))
-    for by_hash in items_of.values():
+    for by_hash in showing.values():
         for cluster in cluster_hashes(by_hash, radius):
-            linked = set().union(*(by_hash[phash] for phash in cluster))
-            if len(linked) <= cap:
-                yield linked
+            shown = [picture for phash in cluster for picture in by_hash[phash]]
+            if len({picture.item_id for picture in shown}) <= cap:
+                yield {picture.pixel_sha256 for picture in shown}
 
 
 def _draw(group: str, seed: int) -> float:
@@ -83,7 +167,10 @@ def _draw(group: str, seed: int) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-def _split_at(draw: float) -> Split:
-    if draw < SHARES["train"]:
-        return "train"
-    return "validation" if draw < SHARES["train"] + SHARES["validation"] else "test"
+def _split_at(draw: float, shares: Mapping[Split, float]) -> Split:
+    reached = 0.0
+    for split in SPLITS:
+        reached += shares[split]
+        if draw < reached:
+            return split
+    return SPLITS[-1]

@@ -5,18 +5,17 @@ manifest promises, their rows.
 """
 
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from creativepair.chain import Chain
 from creativepair.errors import InputError
-from creativepair.protocol import Protocol
 from creativepair.workspace import Workspace
-from exports.gates import Leakage, find_chain_problems
+from exports.configurations import CONFIGURATIONS
+from exports.leakage import Leakage
 from exports.listing import find_release
 from exports.manifest import (
     MANIFEST_FILE,
@@ -27,17 +26,16 @@ from exports.manifest import (
     parse_manifest,
 )
 from exports.parquet import (
-    SCHEMA,
+    FileName,
     Record,
     missing_shards,
+    parse_name,
     read_records,
     read_schema,
-    split_of,
 )
-from exports.splits import Split
+from exports.rules import Rules
 
 _SHOWN_PER_FILE = 20
-_LABELS = ("label_ctr", "label_blind", "label_final", "label_adjudicated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +44,6 @@ class Verification:
 
     ok: bool
     problems: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Tally:
-    """What is known only after the last row."""
-
-    num_rows: Counter[str]
-    pair_ids: Counter[str]
-    leakage: Leakage
 
 
 def verify_release(workspace: Workspace, version: str) -> Verification:
@@ -118,85 +107,52 @@ def _check_file(name: str, path: Path, promised: FileEntry) -> Iterator[str]:
 
 
 def _check_data(folder: Path, manifest: Manifest) -> Iterator[str]:
-    tally = _Tally(Counter(), Counter(), Leakage())
-    for name in sorted(manifest.files):
-        if split := split_of(name):
-            found = list(_check_table(folder / name, split, manifest.lineage.protocol, tally))
-            yield from (f"{name}: {problem}" for problem in found[:_SHOWN_PER_FILE])
-            if len(found) > _SHOWN_PER_FILE:
-                yield f"{name}: {len(found) - _SHOWN_PER_FILE} more problems"
-    yield from tally.leakage.problems()
-    yield from (f"pair {pair_id} is in {n} rows" for pair_id, n in tally.pair_ids.items() if n > 1)
+    rules = Rules(manifest.lineage.protocol, manifest.settings.plan.label_source)
+    leakage = Leakage()
+    num_rows: dict[str, Counter[str]] = defaultdict(Counter)
+    for path, name in _data_files(manifest):
+        found = []
+        for problem, record in _check_table(folder / path, name, rules):
+            if record is not None:
+                num_rows[name.config][name.split] += 1
+                leakage.add(name.split, record)
+            if problem:
+                found.append(problem)
+        yield from (f"{path}: {problem}" for problem in found[:_SHOWN_PER_FILE])
+        if len(found) > _SHOWN_PER_FILE:
+            yield f"{path}: {len(found) - _SHOWN_PER_FILE} more problems"
+    yield from leakage.problems()
+    yield from rules.repeats()
+    counts = manifest.counts
+    held = {name: dict(counter) for name, counter in num_rows.items()}
+    default = held.get("default", {})
     if (
-        dict(tally.num_rows) != manifest.counts.splits
-        or manifest.counts.rows != tally.num_rows.total()
+        held != counts.configurations
+        or default != counts.splits
+        or sum(default.values()) != counts.rows
     ):
-        yield f"the files hold {dict(tally.num_rows)} rows, {MANIFEST_FILE} has other counts"
+        yield f"the files hold {held} rows, {MANIFEST_FILE} has other counts"
 
 
-def _check_table(path: Path, split: Split, protocol: Protocol, tally: _Tally) -> Iterator[str]:
+def _data_files(manifest: Manifest) -> list[tuple[str, FileName]]:
+    """Return the data files, those of `default` first: others are held against it."""
+    named = [(path, name) for path in sorted(manifest.files) if (name := parse_name(path))]
+    order = list(CONFIGURATIONS)
+    return sorted(named, key=lambda each: order.index(each[1].config))
+
+
+def _check_table(
+    path: Path, name: FileName, rules: Rules
+) -> Iterator[tuple[str | None, Record | None]]:
+    """Go through problems, and through rows."""
     try:
-        if not read_schema(path).equals(SCHEMA, check_metadata=True):
-            yield "has other columns than the configuration promises"
+        schema = CONFIGURATIONS[name.config].schema
+        if not read_schema(path).equals(schema, check_metadata=True):
+            yield "has other columns than the configuration promises", None
             return
         for record in read_records(path):
-            tally.num_rows[split] += 1
-            tally.pair_ids[record["pair_id"]] += 1
-            problems = list(_check_record(record, protocol))
-            yield from (f"pair {record['pair_id']}: {problem}" for problem in problems)
-            if record["image_a"] and record["image_b"]:
-                tally.leakage.add(split, record)
+            yield None, record
+            for problem in rules.check(name.config, record):
+                yield f"pair {record['pair_id']}: {problem}", None
     except (pa.ArrowException, OSError) as error:
-        yield f"cannot be read as Parquet: {error}"
-
-
-def _check_record(record: Record, protocol: Protocol) -> Iterator[str]:
-    if record["label"] not in ("A", "B"):
-        yield f"label is {record['label']!r}, not A or B"
-    for column in _LABELS:
-        if record[column] not in ("A", "B", None):
-            yield f"{column} is {record[column]!r}, not A, B or null"
-    yield from _check_label_sources(record)
-    if record["protocol"] != protocol.version:
-        yield f"protocol is {record['protocol']!r}, not {protocol.version!r}"
-    for column in ("image_a", "image_b"):
-        if not record[column] or not record[column]["bytes"]:
-            yield f"{column} holds no image"
-    if (record["chain"] is None) != (record["chain_status"] == "none"):
-        yield f"chain_status is {record['chain_status']!r}, which the chain does not fit"
-    if record["chain"] is not None:
-        yield from _check_chain(record["chain"], record["label"], protocol)
-
-
-def _check_label_sources(record: Record) -> Iterator[str]:
-    """Hold the labels of a row against each other and against the evidence beside them."""
-    for source in ("label_ctr", "label_adjudicated", "label_final"):
-        if record[source]:
-            if record["label"] != record[source]:
-                yield f"label is {record['label']!r}, its source {source} is {record[source]!r}"
-            break
-    else:
-        yield "label has no source: no evidence, adjudication or final names a creative"
-    prob_a = record["ctr_prob_a"]
-    winner = None if prob_a is None or prob_a == 0.5 else "A" if prob_a > 0.5 else "B"
-    if record["label_ctr"] != winner:
-        yield f"label_ctr is {record['label_ctr']!r} beside ctr_prob_a {prob_a}"
-    for side in ("a", "b"):
-        clicks, impressions = record[f"clicks_{side}"], record[f"impressions_{side}"]
-        if clicks is not None and impressions is not None and clicks > impressions:
-            yield f"clicks_{side} is {clicks}, over {impressions} impressions"
-    if (
-        record["image_a"]
-        and record["image_b"]
-        and record["image_a"]["path"] == record["image_b"]["path"]
-    ):
-        yield "image_a and image_b are the same picture"
-
-
-def _check_chain(text: str, label: str, protocol: Protocol) -> Iterator[str]:
-    problems = find_chain_problems(text, protocol)
-    yield from (f"chain: {problem}" for problem in problems)
-    if not problems:
-        answer = Chain.model_validate_json(text).answer(protocol)
-        if answer != label:
-            yield f"the chain answers {answer}, the label is {label}"
+        yield f"cannot be read as Parquet: {error}", None

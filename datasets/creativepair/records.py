@@ -469,11 +469,13 @@ class Consensus(Record):
     Attributes:
         answer: of the majority, or of the adjudication; None where neither names a creative.
         num_votes: finals that are votes; "cannot tell" and "broken" are none.
+        num_agreeing: votes for the creative that more people named.
     """
 
     pair_id: str
     answer: Identity | None
     num_votes: int
+    num_agreeing: int
     num_cannot_tell: int
     num_broken: int
     adjudicated: HumanVerdict | None = None

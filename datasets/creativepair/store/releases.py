@@ -4,54 +4,109 @@ Every function takes the connection of a transaction of `Store`; read everything
 one transaction, so that it is one state of the workspace.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
 from creativepair.chain import Chain, Finding
-from creativepair.records import Evidence, JudgementEvent, Pair, PairStatus
-from creativepair.store.tables import drafts, evidence, evidence_builds, judgement_events, pairs
+from creativepair.records import Draft, Evidence, HumanVerdict, JudgementEvent, Pair, PairStatus
+from creativepair.store.tables import (
+    adjudications,
+    creatives,
+    drafts,
+    evidence,
+    evidence_builds,
+    judgement_events,
+    pairs,
+)
+
+CHUNK = 500
+"""Pairs that are read at once: what a release holds in memory does not grow with it."""
 
 
-def iterate_candidates(connection: Connection) -> Iterator[tuple[Pair, Evidence | None]]:
-    """Go through the candidates by id, each with its evidence in the newest build.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What splits ask of a creative."""
 
-    Evidence of an earlier build says nothing here: pairs that the newest build made without logs
-    qualified without it.
+    item_id: str
+    creative_id: str
+    pixel_sha256: str
+    phash: str
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A candidate and what the store holds on it under one protocol version.
+
+    Attributes:
+        evidence: in the newest build. That of an earlier one says nothing: pairs that the newest
+            build made without logs qualified without it.
+        events: in the order they were stored, their chains unchecked: the gates of a release name
+            every pair whose chain does not hold, where a checked read would stop at the first.
+        adjudication: the verdict that settles the pair.
+        drafts: oldest first; chains unchecked.
     """
+
+    pair: Pair
+    evidence: Evidence | None
+    events: tuple[JudgementEvent, ...]
+    adjudication: HumanVerdict | None
+    drafts: tuple[Draft, ...]
+
+
+def list_pictures(connection: Connection) -> list[Picture]:
+    """List the picture of every creative."""
+    names = ("item_id", "creative_id", "pixel_sha256", "phash", "recipe")
+    query = select(*(creatives.c[name] for name in names))
+    return [Picture(*row) for row in connection.execute(query)]
+
+
+def iterate_candidates(connection: Connection, protocol: str) -> Iterator[Candidate]:
+    """Go through the candidates by id."""
+    is_candidate = pairs.c.status == PairStatus.CANDIDATE.value
+    last = ""
+    while True:
+        query = select(pairs.c.pair_id).where(is_candidate, pairs.c.pair_id > last)
+        found = connection.execute(query.order_by(pairs.c.pair_id).limit(CHUNK)).scalars().all()
+        if not found:
+            return
+        yield from read_candidates(connection, found, protocol)
+        last = found[-1]
+
+
+def read_candidates(
+    connection: Connection, pair_ids: Sequence[str], protocol: str
+) -> list[Candidate]:
+    """Return some pairs, at most `CHUNK`, in the order of their ids."""
     newest = select(func.max(evidence_builds.c.version)).scalar_subquery()
     known = and_(evidence.c.pair_id == pairs.c.pair_id, evidence.c.version == newest)
     query = (
         select(*pairs.c, *(column.label("e_" + column.name) for column in evidence.c))
         .select_from(pairs.outerjoin(evidence, known))
-        .where(pairs.c.status == PairStatus.CANDIDATE.value)
+        .where(pairs.c.pair_id.in_(pair_ids))
         .order_by(pairs.c.pair_id)
     )
+    events = _events_of(connection, pair_ids, protocol)
+    settled = _adjudications_of(connection, pair_ids, protocol)
+    drafted = _drafts_of(connection, pair_ids, protocol)
+    listed = []
     for row in connection.execute(query):
         values = row._asdict()
         found = {name[2:]: values.pop(name) for name in list(values) if name.startswith("e_")}
-        yield (
-            Pair.model_validate(values),
-            Evidence.model_validate(found) if found["pair_id"] else None,
+        pair = Pair.model_validate(values)
+        listed.append(
+            Candidate(
+                pair=pair,
+                evidence=Evidence.model_validate(found) if found["pair_id"] else None,
+                events=tuple(events.get(pair.pair_id, ())),
+                adjudication=settled.get(pair.pair_id),
+                drafts=tuple(drafted.get(pair.pair_id, ())),
+            )
         )
-
-
-def list_candidate_events(connection: Connection, protocol: str) -> list[JudgementEvent]:
-    """List the events on candidates under one protocol version, in the order they were stored.
-
-    Their chains are as stored, unchecked: the gates of a release name every pair whose chain does
-    not hold, where a checked read would stop at the first one.
-    """
-    query = (
-        select(judgement_events)
-        .join(pairs, pairs.c.pair_id == judgement_events.c.pair_id)
-        .where(
-            pairs.c.status == PairStatus.CANDIDATE.value, judgement_events.c.protocol == protocol
-        )
-        .order_by(judgement_events.c.event_id)
-    )
-    return [_event(row._asdict()) for row in connection.execute(query)]
+    return listed
 
 
 def list_drafters(connection: Connection) -> list[dict[str, Any]]:
@@ -61,11 +116,56 @@ def list_drafters(connection: Connection) -> list[dict[str, Any]]:
     return [row._asdict() for row in connection.execute(query)]
 
 
-def _event(values: dict[str, Any]) -> JudgementEvent:
-    values.pop("event_id")
-    if values["chain"]:
+def list_guidelines(connection: Connection, protocol: str) -> dict[str, int]:
+    """Count the decisions under a protocol version by the guideline that they were made with."""
+    made_with = func.coalesce(judgement_events.c.guideline, "unknown")
+    query = (
+        select(made_with, func.count())
+        .where(judgement_events.c.protocol == protocol)
+        .group_by(made_with)
+        .order_by(made_with)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _events_of(
+    connection: Connection, pair_ids: Sequence[str], protocol: str
+) -> dict[str, list[JudgementEvent]]:
+    table = judgement_events
+    query = select(table).where(table.c.pair_id.in_(pair_ids), table.c.protocol == protocol)
+    by_pair: dict[str, list[JudgementEvent]] = {}
+    for row in connection.execute(query.order_by(table.c.event_id)):
+        values = row._asdict()
+        del values["event_id"]
+        values["chain"] = values["chain"] and _unchecked_chain(**values["chain"])
+        by_pair.setdefault(row.pair_id, []).append(JudgementEvent.model_validate(values))
+    return by_pair
+
+
+def _adjudications_of(
+    connection: Connection, pair_ids: Sequence[str], protocol: str
+) -> dict[str, HumanVerdict]:
+    table = adjudications
+    query = (
+        select(table.c.pair_id, table.c.verdict)
+        .where(table.c.pair_id.in_(pair_ids), table.c.protocol == protocol)
+        .order_by(table.c.adjudication_id)
+    )
+    return {row.pair_id: row.verdict for row in connection.execute(query)}  # the last one stands
+
+
+def _drafts_of(
+    connection: Connection, pair_ids: Sequence[str], protocol: str
+) -> dict[str, list[Draft]]:
+    table = drafts
+    query = select(table).where(table.c.pair_id.in_(pair_ids), table.c.protocol == protocol)
+    by_pair: dict[str, list[Draft]] = {}
+    for row in connection.execute(query.order_by(table.c.created_at, table.c.draft_id)):
+        values = row._asdict()
+        del values["created_at"], values["protocol"]
         values["chain"] = _unchecked_chain(**values["chain"])
-    return JudgementEvent.model_validate(values)
+        by_pair.setdefault(row.pair_id, []).append(Draft.model_validate(values))
+    return by_pair
 
 
 def _unchecked_chain(protocol: str, findings: list[dict[str, Any]]) -> Chain:

@@ -396,3 +396,23 @@ problem_reports = Table(
     Column("note", Text, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
+
+# Where released items and pictures (by pixels) stand, for ever: no later release moves them.
+split_records = Table(
+    "split_records",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("split", String(12), nullable=False),
+    Column("version", String(40), nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+)
+
+# Keys that leave the workspace in its backups only.
+workspace_keys = Table(
+    "workspace_keys",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("secret", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)

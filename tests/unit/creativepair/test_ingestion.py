@@ -358,11 +358,11 @@ def test_every_kind_of_file_gives_the_same_rows(
         save(folder / name, rows, columns, delimiter)
     comma = (folder / "a.csv").read_bytes()
     (folder / "bom.csv").write_bytes(b"\xef\xbb\xbf" + comma)
-    (folder / "a.csv.gz").write_bytes(gzip.compress(comma))
-    (folder / "A.CSV.GZ").write_bytes(gzip.compress(comma))
+    (folder / "a.csv.gz").write_bytes(gzip.compress(comma, mtime=0))
+    (folder / "A.CSV.GZ").write_bytes(gzip.compress(comma, mtime=0))
     lines = "\n".join(json.dumps(record) for record in records)
     (folder / "e.jsonl").write_text(lines, encoding="utf-8")
-    (folder / "e.ndjson.gz").write_bytes(gzip.compress(lines.encode()))
+    (folder / "e.ndjson.gz").write_bytes(gzip.compress(lines.encode(), mtime=0))
     pq.write_table(pa.Table.from_pylist(records), folder / "f.parquet")
     wanted = [{k: v for k, v in record.items() if v} for record in records]
     for path in folder.iterdir():
@@ -469,10 +469,10 @@ def test_lines_that_are_no_json_objects_are_named(tmp_path: Path) -> None:
         ("log.csv", b"\xef\xbb\xbf", "lacks the column"),
         ("log.jsonl", b"\n", "is empty"),
         ("log.parquet", b"", "is empty"),
-        ("log.csv.gz", gzip.compress(b""), "is empty"),
+        ("log.csv.gz", gzip.compress(b"", mtime=0), "is empty"),
         ("log.csv.gz", b"no gzip", "damaged gzip"),
-        ("log.csv.gz", gzip.compress(COUNTS.encode())[:-6], "damaged gzip"),
-        ("log.csv.gz", gzip.compress(b"")[:10] + b"\xff" * 20, "damaged gzip"),
+        ("log.csv.gz", gzip.compress(COUNTS.encode(), mtime=0)[:-6], "damaged gzip"),
+        ("log.csv.gz", gzip.compress(b"", mtime=0)[:10] + b"\xff" * 20, "damaged gzip"),
         ("log.parquet", b"PAR1 no", "is not a Parquet file"),
         ("log.csv", "item_id\nGröße".encode("latin-1"), "line 2: byte 0xf6 is not UTF-8"),
         ("log.csv", "item_id".encode("utf-16"), "is not UTF-8"),

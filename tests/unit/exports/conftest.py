@@ -14,6 +14,7 @@ from PIL import Image
 from creativepair.chain import Chain, Finding
 from creativepair.fingerprints import fingerprint
 from creativepair.images import decode, encode_derivative
+from creativepair.protocol import load_protocol
 from creativepair.records import (
     Adjudication,
     Arm,
@@ -34,6 +35,7 @@ from creativepair.records import (
 )
 from creativepair.store import adjudications, catalogue, judgements, pairs
 from creativepair.store.database import Store, create_store
+from creativepair.store.tables import workspace_keys
 from creativepair.wording import Identity
 from creativepair.workspace import Settings, Workspace, create_workspace, open_workspace
 from exports.builder import build_release
@@ -54,6 +56,21 @@ def make_chain(answer: Identity, rationale: str = "{A} shows the product larger"
         findings=(
             Finding(question="subject", verdict="A", rationale=rationale),
             Finding(question="click", verdict=answer),
+        ),
+    )
+
+
+def make_whole_chain(answer: Identity, rationale: str = "{A} shows the product larger") -> Chain:
+    """Make a chain that answers every question of protocol 1, as models are to."""
+    return Chain(
+        protocol="1",
+        findings=tuple(
+            Finding(
+                question=question.id,
+                verdict=answer if question.id == "click" else question.verdicts[-1],
+                rationale=rationale if question.id == "subject" else "",
+            )
+            for question in load_protocol("1").questions
         ),
     )
 
@@ -143,7 +160,7 @@ class Studio:
                 now=NOW,
             )
 
-    def add_draft(self, pair: Pair, answer: Identity = "A") -> None:
+    def add_draft(self, pair: Pair, answer: Identity = "A") -> Draft:
         """Add a draft of the pair."""
         draft = Draft(
             draft_id=f"d-{pair.pair_id}",
@@ -151,7 +168,7 @@ class Studio:
             drafter="evidence",
             model_version="evidence-1",
             item_revision=1,
-            chain=make_chain(answer),
+            chain=make_whole_chain(answer),
             answer=answer,
             prob_a=0.8,
             raw_text="",
@@ -160,6 +177,7 @@ class Studio:
         )
         with self.store.write() as connection:
             pairs.add_drafts(connection, [draft], now=NOW)
+        return draft
 
     def judge(
         self,
@@ -172,6 +190,7 @@ class Studio:
         status: ChainStatus = ChainStatus.NONE,
         source: Source = Source.DESK,
         protocol: str = "1",
+        draft: Draft | None = None,
     ) -> None:
         """Store a blind verdict (the final one unless given) and a final."""
         common: dict[str, Any] = {
@@ -196,6 +215,7 @@ class Studio:
                     verdict=verdict,
                     chain=stood,
                     chain_status=became,
+                    draft_id=draft.draft_id if draft else None,
                     shown_at=time,
                     decided_at=time,
                 )
@@ -295,16 +315,20 @@ def judged(make_studio: Callable[..., Studio], filled: Studio) -> Studio:
 
 
 def fill(studio: Studio, num_pairs: int = 30) -> Studio:
-    """Fill a workspace: all pairs won by A, every second one with an approved chain."""
+    """Fill a workspace: all pairs won by A, half with a chain, a quarter overturning a draft."""
     for number in range(num_pairs):
         studio.add_pair(number)
     studio.save_build()
+    with studio.store.write() as connection:  # the same in every workspace that is filled
+        key = {"name": "pseudonyms", "secret": "ab" * 32, "created_at": NOW}
+        connection.execute(workspace_keys.insert().values(key))
     for number, pair in enumerate(studio.pairs):
-        studio.add_draft(pair)
+        draft = studio.add_draft(pair, "B" if number % 4 == 1 else "A")
         if number % 2:
-            studio.judge(pair, "A", chain=make_chain("A"), status=ChainStatus.APPROVED)
+            chain, status = make_whole_chain("A"), ChainStatus.APPROVED
+            studio.judge(pair, "A", chain=chain, status=status, draft=draft)
         else:
-            studio.judge(pair, "A", blind="B")
+            studio.judge(pair, "A", blind="B", draft=draft)
     return studio
 
 
@@ -312,6 +336,12 @@ def fill(studio: Studio, num_pairs: int = 30) -> Studio:
 def fill_studio() -> Callable[[Studio], Studio]:
     """Fills a workspace as `judged` is filled."""
     return fill
+
+
+@pytest.fixture
+def whole_chain_for() -> Callable[..., Chain]:
+    """Makes a chain that answers every question."""
+    return make_whole_chain
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from exports import builder, publication
 from exports.builder import build_release
 from exports.listing import list_releases, read_manifest
 from exports.parquet import read_records
+from exports.plan import Plan
+from exports.splits import Links
 from exports.verification import verify_release
 
 if TYPE_CHECKING:
@@ -173,10 +175,10 @@ def test_pairs_left_out_are_counted_by_reason(studio: "Studio") -> None:
     }
 
 
-def test_rows_are_in_the_order_of_their_ids(judged: "Studio") -> None:
+def test_rows_are_in_the_order_of_items_and_pairs(judged: "Studio") -> None:
     built = build_release(judged.workspace, judged.store, "1.0.0", now=NOW)
     for file in (built.path / "data" / "default").iterdir():
-        ids = [record["pair_id"] for record in read_records(file)]
+        ids = [(record["item_id"], record["pair_id"]) for record in read_records(file)]
         assert ids == sorted(ids)
 
 
@@ -188,7 +190,9 @@ def test_a_tiny_release_has_only_train(studio: "Studio") -> None:
     assert built.splits == {"train": 1}
     assert [path.name for path in built.files] == [
         "README.md",
-        "train-00000-of-00001.parquet",
+        "train-00000-of-00001.parquet",  # annotations
+        "train-00000-of-00001.parquet",  # default
+        "train-00000-of-00001.parquet",  # preference
         "manifest.json",
     ]
 
@@ -395,10 +399,10 @@ def test_splits_that_leak_are_found_in_the_finished_files(
     for pair in studio.pairs:
         studio.judge(pair, "A")
     # Grouping that does not see the shared picture: only the files show it.
-    monkeypatch.setattr(
-        "exports.selection.group_items", lambda known: {c.item_id: c.item_id for c in known}
-    )
-    with pytest.raises(StateError, match="1 items or images are in two splits: image "):
+    alone = {f"item-{number:03d}": f"item-{number:03d}" for number in range(30)}
+    monkeypatch.setattr("exports.selection.link_items", lambda known: Links(alone, {}))
+    monkeypatch.setattr("exports.splits._splits_touched", lambda *given: set())
+    with pytest.raises(StateError, match="1 pairs, items or images are in two splits: image "):
         build_release(studio.workspace, studio.store, "1.0.0")
     assert list(studio.workspace.releases.iterdir()) == []
 
@@ -419,7 +423,7 @@ def test_the_manifest_tells_settings_lineage_and_counts(judged: "Studio") -> Non
     manifest = read_manifest(judged.workspace, "1.0.0")
     assert manifest.created == NOW
     assert manifest.settings.evidence == {"min_impressions": 1000, "min_gap": 0.6}
-    assert manifest.settings.label_source == "ctr"
+    assert manifest.settings.plan == Plan()
     assert manifest.lineage.drafters[0].model_dump() == {
         "drafter": "evidence",
         "model_version": "evidence-1",

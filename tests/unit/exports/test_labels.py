@@ -7,7 +7,8 @@ from creativepair.chain import Chain, Finding
 from creativepair.protocol import load_protocol
 from creativepair.records import Arm, ChainStatus, Evidence, HumanVerdict, Judgement, Source
 from creativepair.wording import Identity
-from exports.labels import Labels, LeftOut, choose_chain, decide_labels
+from exports.labels import Answer, Labels, LeftOut, choose_chain, decide_answer
+from exports.plan import Plan
 
 NOW = datetime(2025, 3, 1, tzinfo=UTC)
 
@@ -51,6 +52,17 @@ def evidence(prob_a: float | None) -> Evidence:
         prob_a=prob_a,
         **unknown,
     )
+
+
+def decide_labels(
+    known: Evidence | None,
+    judgements: list[Judgement],
+    adjudication: HumanVerdict | None,
+    protocol: str,
+    plan: Plan | None = None,
+) -> Labels | LeftOut:
+    decided = decide_answer(known, judgements, adjudication, protocol, plan or Plan())
+    return decided.labels if isinstance(decided, Answer) else decided
 
 
 def chain(answer: Identity) -> Chain:
@@ -126,3 +138,35 @@ def test_the_last_chain_that_answers_with_the_label_is_released() -> None:
     assert choose_chain([last, other, first], "A", protocol) == last
     assert choose_chain([last, other, first], "B", protocol) == other
     assert choose_chain([judgement("A")], "A", protocol) is None
+
+
+def test_a_plan_may_let_people_decide() -> None:
+    plan = Plan(label_source="human")
+    labels = decide_labels(evidence(0.98), finals("B", "B", "A"), None, "1", plan)
+    assert isinstance(labels, Labels)
+    assert (labels.label, labels.source, labels.ctr) == ("B", "human", "A")
+    assert decide_labels(evidence(0.98), finals("A", "B"), None, "1", plan) is LeftOut.NO_LABEL
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "votes", "share", "is_agreed"),
+    [
+        (("A",), 2, 0, False),
+        (("A", "A"), 2, 1, True),
+        (("A", "A", "B"), 2, 0.66, True),  # 2 of 3
+        (("A", "A", "B"), 2, 0.67, False),
+        (("A", "A", "cannot_tell"), 3, 0, False),  # "cannot tell" is no vote
+        (("A", "B"), 2, 0.5, True),  # a tie: clicks decide
+    ],
+)
+def test_a_plan_may_ask_for_votes_and_for_a_share_of_them(
+    verdicts: tuple[HumanVerdict, ...], votes: int, share: float, is_agreed: bool
+) -> None:
+    plan = Plan.model_validate({"consensus": {"min_votes": votes, "min_share": share}})
+    decided = decide_labels(evidence(0.98), finals(*verdicts), None, "1", plan)
+    assert (decided is not LeftOut.NO_CONSENSUS) == is_agreed
+
+
+def test_what_a_reviewer_settled_needs_no_further_votes() -> None:
+    plan = Plan.model_validate({"consensus": {"min_votes": 5, "min_share": 1}})
+    assert isinstance(decide_labels(None, finals("A", "B"), "B", "1", plan), Labels)

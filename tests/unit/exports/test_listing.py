@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def test_releases_are_listed_by_version_not_by_text(judged: "Studio") -> None:
-    for version in ("1.10.0", "1.9.0", "0.1.0"):
+    for version in ("0.10.0", "0.9.0", "0.1.0"):
         build_release(judged.workspace, judged.store, version)
     listed = list_releases(judged.workspace)
-    assert [release.version for release in listed] == ["0.1.0", "1.9.0", "1.10.0"]
+    assert [release.version for release in listed] == ["0.1.0", "0.9.0", "0.10.0"]
     assert all(release.manifest and release.manifest.counts.rows == 30 for release in listed)
 
 

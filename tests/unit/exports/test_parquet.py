@@ -5,19 +5,27 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 
-from exports import parquet
+from exports import configurations, parquet
 from exports.builder import build_release
-from exports.parquet import missing_shards, read_records, split_of
+from exports.configurations import CONFIGURATIONS
+from exports.parquet import missing_shards, parse_name, read_records
 from exports.verification import verify_release
 
 if TYPE_CHECKING:
     from tests.unit.exports.conftest import Studio
 
-CONTRACT = """
+CONTRACT = {
+    "default": """
 pair_id item_id image_a image_b title queries category label label_ctr label_blind label_final
 label_adjudicated ctr_prob_a rel_gap impressions_a clicks_a impressions_b clicks_b randomised chain
-chain_status protocol synthetic
-"""
+chain_status protocol synthetic""",
+    "cot": "pair_id order prompt completion images",
+    "preference": "pair_id order prompt images chosen rejected label",
+    "annotations": """
+pair_id annotator_id arm pass left_is blind final reason shown_at decided_at source""",
+    "drafts": """
+pair_id draft_id drafter model_version item_revision protocol answer prob_a chain tokens seconds""",
+}
 
 
 def data_files(path: Path) -> list[Path]:
@@ -25,7 +33,8 @@ def data_files(path: Path) -> list[Path]:
 
 
 def test_the_columns_are_those_of_the_contract_in_its_order() -> None:
-    assert parquet.SCHEMA.names == CONTRACT.split()
+    named = {name: each.schema.names for name, each in CONFIGURATIONS.items()}
+    assert named == {name: columns.split() for name, columns in CONTRACT.items()}
 
 
 def test_files_carry_page_indexes_and_no_statistics_of_images(judged: "Studio") -> None:
@@ -52,8 +61,7 @@ def test_a_split_goes_on_in_another_file_when_one_is_full(
         f"train-{n:05d}-of-{len(train):05d}.parquet" for n in range(len(train))
     ]
     ids = [record["pair_id"] for path in train for record in read_records(path)]
-    assert ids == sorted(ids)
-    assert len(ids) == built.splits["train"]
+    assert len(ids) == len(set(ids)) == built.splits["train"]
     assert verify_release(judged.workspace, "1.0.0").problems == []
 
 
@@ -67,36 +75,47 @@ def test_row_groups_end_after_so_many_image_bytes(
         assert metadata.num_row_groups == metadata.num_rows
 
 
+def test_an_image_that_several_rows_show_is_stored_once(judged: "Studio") -> None:
+    built = build_release(judged.workspace, judged.store, "1.0.0")
+    in_both_orders = built.path / "data/preference/train-00000-of-00001.parquet"
+    rows = list(read_records(in_both_orders))
+    unique = {image["bytes"] for row in rows for image in row["images"]}
+    shown = sum(len(image["bytes"]) for row in rows for image in row["images"])
+    assert shown == 2 * sum(map(len, unique))
+    assert in_both_orders.stat().st_size < shown * 0.75
+
+
 def test_images_are_read_one_after_another_while_files_are_written(
     judged: "Studio", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parquet, "ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 1)
     most = 0
     held = 0
     write: Callable[..., None] = pq.ParquetWriter.write_table
-    make = parquet._record
+    render = configurations.Renderer.render
 
-    def count(*given: object) -> parquet.Record:
+    def count(*given: object) -> object:
         nonlocal held, most
         held += 1
         most = max(most, held)
-        return make(*given)  # type: ignore[arg-type]
+        return render(*given)  # type: ignore[arg-type]
 
     def flush(*given: object) -> None:
         nonlocal held
         held = 0
         write(*given)
 
-    monkeypatch.setattr(parquet, "_record", count)
+    monkeypatch.setattr(configurations.Renderer, "render", count)
     monkeypatch.setattr(pq.ParquetWriter, "write_table", flush)
     build_release(judged.workspace, judged.store, "1.0.0")
     assert most == 1  # one row group, here one row
 
 
-def test_only_files_of_the_configuration_have_a_split() -> None:
-    assert split_of("data/default/validation-00003-of-00010.parquet") == "validation"
-    assert split_of("data/cot/train-00000-of-00001.parquet") is None
-    assert split_of("README.md") is None
+def test_only_data_files_say_their_configuration_and_split() -> None:
+    name = parse_name("data/default/validation-00003-of-00010.parquet")
+    assert name == parquet.FileName("default", "validation", 3, 10)
+    assert parse_name("data/other/train-00000-of-00001.parquet") is None
+    assert parse_name("README.md") is None
 
 
 def test_absent_shards_follow_from_the_names_of_the_others() -> None:

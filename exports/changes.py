@@ -1,0 +1,99 @@
+"""What differs between two releases, pair by pair; images are compared by their pixels' hash."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from exports.labels import Answer
+from exports.splits import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What a release says of one pair.
+
+    Attributes:
+        pictures: SHA-256 of the pixels of A and B.
+        item_text: digest of title, queries and category.
+        chain: digest of the chain; None where none stands.
+    """
+
+    item_id: str
+    split: Split
+    answer: Answer
+    pictures: tuple[str, str]
+    item_text: bytes
+    chain: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Ids of pairs, sorted; a pair that is in both releases may be in several lists.
+
+    Attributes:
+        added, removed: in one of the releases only.
+        relabelled: some label differs.
+        moved: in another split.
+        repainted: another picture.
+        rechained: another chain, or one that came or went.
+        reworded: another title, category or other queries.
+        recounted: other evidence beside the same labels.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    relabelled: tuple[str, ...] = ()
+    moved: tuple[str, ...] = ()
+    repainted: tuple[str, ...] = ()
+    rechained: tuple[str, ...] = ()
+    reworded: tuple[str, ...] = ()
+    recounted: tuple[str, ...] = ()
+
+    def items(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Return each kind of change with its pairs."""
+        return [(field.name, getattr(self, field.name)) for field in fields(self)]
+
+    def by_pair(self) -> dict[str, list[str]]:
+        """Return, for pairs in both releases that differ, in what they do."""
+        found: dict[str, list[str]] = {}
+        for kind, pair_ids in self.items():
+            if kind not in ("added", "removed"):
+                for pair_id in pair_ids:
+                    found.setdefault(pair_id, []).append(kind)
+        return dict(sorted(found.items()))
+
+
+def compare(old: Mapping[str, Released], new: Mapping[str, Released]) -> Changes:
+    """Compare what two releases say, by pair id."""
+    both = [(pair_id, old[pair_id], new[pair_id]) for pair_id in sorted(old.keys() & new.keys())]
+
+    def differing(*names: str) -> tuple[str, ...]:
+        return tuple(
+            pair_id
+            for pair_id, was, now in both
+            if any(_follow(was, name) != _follow(now, name) for name in names)
+        )
+
+    return Changes(
+        added=tuple(sorted(new.keys() - old.keys())),
+        removed=tuple(sorted(old.keys() - new.keys())),
+        relabelled=differing("answer.labels"),
+        moved=differing("split", "item_id"),
+        repainted=differing("pictures"),
+        rechained=differing("chain"),
+        reworded=differing("item_text"),
+        recounted=differing("answer.counts"),
+    )
+
+
+def digest_text(*parts: object) -> bytes:
+    """Return 16 bytes that differ where the parts, as JSON, differ."""
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).digest()[:16]
+
+
+def _follow(released: Released, name: str) -> object:
+    value: object = released
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value

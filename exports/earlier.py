@@ -1,0 +1,85 @@
+"""Reading what an earlier release says, for comparing with it and for keeping its answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from creativepair.workspace import Workspace
+from exports.changes import Released, digest_text
+from exports.configurations import DEFAULT
+from exports.labels import Answer, Counts, Labels
+from exports.listing import list_releases, read_manifest
+from exports.manifest import Manifest
+from exports.parquet import Record, parse_name, read_records
+from exports.plan import LabelSource
+from exports.versions import is_free
+
+_COUNTS = ("ctr_prob_a", "rel_gap", "impressions_a", "clicks_a", "impressions_b", "clicks_b",
+           "randomised")  # fmt: skip
+_COLUMNS = [
+    "pair_id", "item_id", "image_a.path", "image_b.path", "title", "queries", "category", "chain",
+    "label", "label_ctr", "label_blind", "label_final", "label_adjudicated", *_COUNTS,
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An earlier release: its manifest, and what it says by pair id."""
+
+    manifest: Manifest
+    released: dict[str, Released]
+
+
+def read_earlier(workspace: Workspace, version: str) -> Earlier:
+    """Read a release without its images.
+
+    Raises:
+        NotFoundError: when there is none of this version.
+        StateError: when its manifest is missing or damaged.
+    """
+    manifest = read_manifest(workspace, version)
+    folder = workspace.releases / version
+    return Earlier(manifest, _read(folder, manifest))
+
+
+def find_base(workspace: Workspace) -> str | None:
+    """Return the release that the next one from 1.0.0 on follows: the highest; None without any."""
+    versions = [one.version for one in list_releases(workspace) if not is_free(one.version)]
+    return versions[-1] if versions else None
+
+
+def _read(folder: Path, manifest: Manifest) -> dict[str, Released]:
+    source = manifest.settings.plan.label_source
+    released = {}
+    for path in sorted(manifest.files):
+        name = parse_name(path)
+        if name and name.config == DEFAULT.name:
+            for record in read_records(folder / path, _COLUMNS):
+                released[record["pair_id"]] = Released(
+                    item_id=record["item_id"],
+                    split=name.split,
+                    answer=Answer(_labels(record, source), _counts(record)),
+                    pictures=(
+                        record["image_a"]["path"].removesuffix(".jpg"),
+                        record["image_b"]["path"].removesuffix(".jpg"),
+                    ),
+                    item_text=digest_text(record["title"], record["queries"], record["category"]),
+                    chain=digest_text(record["chain"]) if record["chain"] else None,
+                )
+    return released
+
+
+def _labels(record: Record, source: LabelSource) -> Labels:
+    return Labels(
+        label=record["label"],
+        source="ctr" if source == "ctr" and record["label_ctr"] else "human",
+        ctr=record["label_ctr"],
+        blind=record["label_blind"],
+        final=record["label_final"],
+        adjudicated=record["label_adjudicated"],
+    )
+
+
+def _counts(record: Record) -> Counts:
+    values: dict[str, Any] = {name: record[name] for name in _COUNTS}
+    return Counts(**values)
