@@ -10,6 +10,7 @@ import typer
 from app.cli_gold import gold_cli
 from app.cli_pairs import pairs_cli
 from app.cli_quality import quality
+from app.cli_release import release_cli
 from app.cli_users import users_cli
 from app.options import AsJson, WorkspacePath
 from app.output import emit, emit_file, note, print_error, progress
@@ -29,7 +30,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 judgements_cli = typer.Typer(help="Judgements as tables.", no_args_is_help=True)
-release_cli = typer.Typer(help="Versioned, checksummed releases.", no_args_is_help=True)
 cli.add_typer(pairs_cli, name="pairs")
 cli.add_typer(gold_cli, name="gold")
 cli.add_typer(judgements_cli, name="judgements")
@@ -309,95 +309,6 @@ def status(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
     marked = " (synthetic)" if studio.workspace.settings.synthetic else ""
     result = {"workspace": str(studio.workspace.root), **counts}
     emit(result, as_json=as_json, lines=f"{title}{marked}\n{lines}")
-
-
-@release_cli.command("build")
-def release_build(
-    version: Annotated[str, typer.Argument(help="MAJOR.MINOR.PATCH, such as 0.1.0.")],
-    workspace: WorkspacePath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Build an immutable release."""
-    from datetime import UTC, datetime
-
-    from app.bootstrap import open_studio
-    from exports.builder import build_release
-
-    studio = open_studio(workspace)
-    built = build_release(studio.workspace, studio.store, version, now=datetime.now(UTC))
-    result = {
-        "version": built.version,
-        "rows": built.rows,
-        "splits": dict(built.splits),
-        "files": [str(file) for file in built.files],
-        "path": str(built.path),
-    }
-    splits = ", ".join(f"{count} {split}" for split, count in built.splits.items())
-    lines = f"Released {built.version}: {built.rows} pairs ({splits})\n{built.path}"
-    emit(result, as_json=as_json, lines=lines)
-
-
-@release_cli.command("list")
-def release_list(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
-    """List the releases."""
-    from app.bootstrap import open_studio
-    from exports.listing import list_releases
-
-    found: list[dict[str, Any]] = []
-    lines = []
-    for release in list_releases(open_studio(workspace).workspace):
-        entry: dict[str, Any] = {
-            "version": release.version,
-            "path": str(release.path),
-            "problem": release.problem,
-        }
-        words = release.problem
-        if release.manifest:
-            created, rows = release.manifest.created, release.manifest.counts.rows
-            entry |= {"created": created.isoformat(), "rows": rows}
-            words = f"{rows:>7,} pairs  {created:%Y-%m-%d}"
-        found.append(entry)
-        lines.append(f"{release.version:>10}  {words}")
-    emit({"releases": found}, as_json=as_json, lines="\n".join(lines) or "No releases yet.")
-
-
-@release_cli.command("show")
-def release_show(
-    version: Annotated[str, typer.Argument(help="Version of a release.")],
-    workspace: WorkspacePath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show the manifest of a release."""
-    import json
-
-    from app.bootstrap import open_studio
-    from exports.listing import find_release, read_manifest
-
-    opened = open_studio(workspace).workspace
-    manifest = read_manifest(opened, version).model_dump(mode="json")
-    result = manifest | {"path": str(find_release(opened, version))}
-    emit(result, as_json=as_json, lines=json.dumps(result, indent=2, ensure_ascii=False))
-
-
-@release_cli.command("verify")
-def release_verify(
-    version: Annotated[str, typer.Argument(help="Version of a release.")],
-    workspace: WorkspacePath = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check every byte and every rule of a release; exit 1 when something is wrong."""
-    from app.bootstrap import open_studio
-    from exports.verification import verify_release
-
-    verification = verify_release(open_studio(workspace).workspace, version)
-    problems = list(verification.problems)
-    emit(
-        {"ok": verification.ok, "problems": problems},
-        as_json=as_json,
-        lines="ok" if verification.ok else "\n".join(problems),
-    )
-    if not verification.ok:
-        raise typer.Exit(1)
 
 
 @cli.command()

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from creativepair.errors import StateError
 from creativepair.workspace import Workspace
 from exports.changes import Released, digest_text
 from exports.configurations import DEFAULT
@@ -35,11 +38,16 @@ def read_earlier(workspace: Workspace, version: str) -> Earlier:
 
     Raises:
         NotFoundError: when there is none of this version.
-        StateError: when its manifest is missing or damaged.
+        StateError: when its manifest or a file is missing or damaged.
     """
     manifest = read_manifest(workspace, version)
-    folder = workspace.releases / version
-    return Earlier(manifest, _read(folder, manifest))
+    try:
+        return Earlier(manifest, _read(workspace.releases / version, manifest))
+    except (pa.ArrowException, OSError) as error:
+        raise StateError(
+            f"release {version} cannot be read: {error}",
+            hint=f"See what is wrong: creativepair release verify {version}",
+        ) from error
 
 
 def find_base(workspace: Workspace) -> str | None:

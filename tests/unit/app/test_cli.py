@@ -42,6 +42,8 @@ COMMANDS = [
     "status",
     "quality",
     "release build",
+    "release preview",
+    "release diff",
     "release list",
     "release show",
     "release verify",

@@ -1,0 +1,197 @@
+"""The `release` commands. Heavy imports are inside them, so that help answers at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.options import AsJson, WorkspacePath
+from app.output import emit
+
+if TYPE_CHECKING:
+    from exports.builder import Outlook
+    from exports.changes import Changes
+    from exports.plan import Plan
+
+release_cli = typer.Typer(help="Versioned, checksummed releases.", no_args_is_help=True)
+
+Version = Annotated[str, typer.Argument(help="Version of a release.")]
+PlanFile = Annotated[
+    Path | None, typer.Option("--plan", help="YAML file; docs/releases.md says what it may hold.")
+]
+_SHOWN_CHANGES = 5
+
+
+@release_cli.command("build")
+def release_build(
+    version: Annotated[str, typer.Argument(help="MAJOR.MINOR.PATCH, such as 0.1.0.")],
+    plan: PlanFile = None,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build an immutable release."""
+    from app.bootstrap import open_studio
+    from exports.builder import build_release
+
+    studio = open_studio(workspace)
+    built = build_release(studio.workspace, studio.store, version, _read_plan(plan))
+    result = {
+        "version": built.version,
+        "rows": built.rows,
+        "splits": dict(built.splits),
+        "files": [str(file) for file in built.files],
+        "path": str(built.path),
+    }
+    splits = ", ".join(f"{count:,} {split}" for split, count in built.splits.items())
+    lines = f"Released {built.version}: {built.rows:,} pairs ({splits})\n{built.path}"
+    emit(result, as_json=as_json, lines=lines)
+
+
+@release_cli.command("preview")
+def release_preview(
+    plan: PlanFile = None, workspace: WorkspacePath = None, as_json: AsJson = False
+) -> None:
+    """Say what the next release would hold, what keeps it back and which number it needs."""
+    from app.bootstrap import open_studio
+    from exports.builder import preview_release
+
+    studio = open_studio(workspace)
+    outlook = preview_release(studio.workspace, studio.store, _read_plan(plan))
+    wanted = outlook.next_version
+    result = {
+        "rows": len(outlook.selection.released),
+        "splits": dict(outlook.selection.splits),
+        "left_out": dict(outlook.selection.left_out),
+        "refusals": [
+            {"gate": r.gate, "message": r.message, "hint": r.hint, "pairs": list(r.pair_ids)}
+            for r in outlook.refusals
+        ],
+        "follows": outlook.base.manifest.version if outlook.base else None,
+        "version": wanted.version if wanted else None,
+        "reasons": list(wanted.reasons) if wanted else [],
+    }
+    emit(result, as_json=as_json, lines=_preview_lines(outlook))
+
+
+@release_cli.command("diff")
+def release_diff(
+    old: Annotated[str, typer.Argument(help="The earlier version.")],
+    new: Annotated[str, typer.Argument(help="The later version.")],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write a page with the differences here.")
+    ] = None,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the pairs that differ between two releases."""
+    from app.bootstrap import open_studio
+    from app.reports.diff_page import write_diff_page
+    from exports.changes import compare
+    from exports.earlier import read_earlier
+
+    opened = open_studio(workspace).workspace
+    before, after = read_earlier(opened, old), read_earlier(opened, new)
+    changes = compare(before.released, after.released)
+    result: dict[str, Any] = {
+        "added": list(changes.added),
+        "removed": list(changes.removed),
+        "changed": [{"pair_id": p, "what": kinds} for p, kinds in changes.by_pair().items()],
+    }
+    lines = _diff_lines(changes)
+    if html is not None:
+        write_diff_page(html, before, after, changes)
+        result["path"] = str(html.resolve())
+        lines += f"\n{html.resolve()}"
+    emit(result, as_json=as_json, lines=lines)
+
+
+@release_cli.command("list")
+def release_list(workspace: WorkspacePath = None, as_json: AsJson = False) -> None:
+    """List the releases."""
+    from app.bootstrap import open_studio
+    from exports.listing import list_releases
+
+    found: list[dict[str, Any]] = []
+    lines = []
+    for release in list_releases(open_studio(workspace).workspace):
+        entry: dict[str, Any] = {
+            "version": release.version,
+            "path": str(release.path),
+            "problem": release.problem,
+        }
+        words = release.problem
+        if release.manifest:
+            created, rows = release.manifest.created, release.manifest.counts.rows
+            entry |= {"created": created.isoformat(), "rows": rows}
+            words = f"{rows:>7,} pairs  {created:%Y-%m-%d}"
+        found.append(entry)
+        lines.append(f"{release.version:>10}  {words}")
+    emit({"releases": found}, as_json=as_json, lines="\n".join(lines) or "No releases yet.")
+
+
+@release_cli.command("show")
+def release_show(
+    version: Version,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the manifest of a release."""
+    import json
+
+    from app.bootstrap import open_studio
+    from exports.listing import find_release, read_manifest
+
+    opened = open_studio(workspace).workspace
+    manifest = read_manifest(opened, version).model_dump(mode="json")
+    result = manifest | {"path": str(find_release(opened, version))}
+    emit(result, as_json=as_json, lines=json.dumps(result, indent=2, ensure_ascii=False))
+
+
+@release_cli.command("verify")
+def release_verify(
+    version: Version,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every byte and every rule of a release; exit 1 when something is wrong."""
+    from app.bootstrap import open_studio
+    from exports.verification import verify_release
+
+    verification = verify_release(open_studio(workspace).workspace, version)
+    problems = list(verification.problems)
+    emit(
+        {"ok": verification.ok, "problems": problems},
+        as_json=as_json,
+        lines="ok" if verification.ok else "\n".join(problems),
+    )
+    if not verification.ok:
+        raise typer.Exit(1)
+
+
+def _read_plan(path: Path | None) -> "Plan":
+    from exports.plan import Plan, read_plan
+
+    return read_plan(path) if path else Plan()
+
+
+def _preview_lines(outlook: "Outlook") -> str:
+    selection = outlook.selection
+    splits = ", ".join(f"{count:,} {split}" for split, count in selection.splits.items())
+    lines = [f"{len(selection.released):,} pairs would be released ({splits or 'no split'})"]
+    lines += [f"{n:>9,}  left out: {why}" for why, n in selection.left_out.items() if n]
+    if outlook.base and (wanted := outlook.next_version):
+        why = ", ".join(wanted.reasons)
+        lines.append(f"It follows {outlook.base.manifest.version}: {wanted.version} ({why})")
+    lines += [f"Refused, {r.gate}: {r.message}\n  {r.hint}" for r in outlook.refusals]
+    if not outlook.refusals:
+        lines.append("No gate refuses it.")
+    return "\n".join(lines)
+
+
+def _diff_lines(changes: "Changes") -> str:
+    lines = []
+    for kind, pair_ids in changes.items():
+        shown = ", ".join(pair_ids[:_SHOWN_CHANGES])
+        more = ", …" if len(pair_ids) > _SHOWN_CHANGES else ""
+        lines.append(f"{len(pair_ids):>9,}  {kind:<11} {shown}{more}".rstrip())
+    return "\n".join(lines)
