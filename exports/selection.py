@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from annotators.quality.verdicts import ANSWERS, select_blind, select_targets
 from annotators.state import to_judgements
+from creativepair.chain import Chain
 from creativepair.protocol import Protocol
 from creativepair.records import ChainStatus, Creative, Draft, Item, Judgement, PairStatus, Step
 from creativepair.store import catalogue, pairs, releases
@@ -39,7 +40,7 @@ class Selection:
     Attributes:
         released: what the release will say of each pair, by id, sorted by item and id.
         blind: blind verdicts on each of them.
-        num_chains, num_drafts: of all pairs that might have been released.
+        num_chains, num_drafts: of all pairs that might have been released; whole chains.
         left_out: how many pairs are not released, by reason; `status_…` are no candidates.
         lacking: judged pairs without what a plan may ask for, by reason.
     """
@@ -101,6 +102,10 @@ class Reader:
             read = releases.read_candidates(self._connection, chunk, version)
             found = {pair_id: row for pair_id, row in self._rows(read) if isinstance(row, Row)}
             yield from (found[pair_id] for pair_id in chunk)
+
+    def is_whole(self, chain: Chain | None) -> bool:
+        """Tell whether a chain answers every question, as models are to."""
+        return chain is not None and len(chain.findings) == len(self._protocol.questions)
 
     def _rows(self, candidates: Iterable[Candidate]) -> Iterator[tuple[str, Row | LeftOut]]:
         for chunk in _chunks(candidates):
@@ -179,7 +184,7 @@ def select_pairs(connection: Connection, reader: Reader, plan: Plan, gates: RowG
             continue
         gates.look_at(row)
         noted[pair_id] = _note(row), _blind(row)
-        num_chains += row.chain is not None
+        num_chains += reader.is_whole(row.chain)
         num_drafts += len(row.drafts)
     split_of = _split(connection, noted, plan)
     released = {

@@ -162,6 +162,8 @@ def test_wrong_usage_exits_with_2_and_prints_no_result(run: Run, words: list[str
         ["judgements", "export", "--out", "judged.csv"],
         ["judgements", "import", "judged.csv"],
         ["release", "build", "0.1.0"],
+        ["release", "preview"],
+        ["release", "diff", "0.1.0", "0.2.0"],
         ["release", "list"],
         ["release", "show", "0.1.0"],
         ["release", "verify", "0.1.0"],
@@ -202,6 +204,9 @@ def test_an_error_shows_its_traceback_only_when_asked(run: Run) -> None:
         (["release", "show", "9.9.9"], "there is no release '9.9.9'"),
         (["release", "verify", "../.."], "there is no release '../..'"),
         (["release", "build", "0.1.0"], ""),  # nothing is judged yet
+        (["release", "build", "0.1.0", "--plan", "gone.yaml"], "the plan gone.yaml cannot be read"),
+        (["release", "preview", "--plan", "truth.csv"], "truth.csv is not a plan"),
+        (["release", "diff", "0.1.0", "0.2.0"], "there is no release '0.1.0'"),
         (["init", "."], "already is a workspace"),
         (["init", "truth.csv/inside"], "cannot be made"),
         (["init", "other", "--timezone", "Mars/Olympus"], "unknown time zone 'Mars/Olympus'"),
@@ -575,6 +580,39 @@ def test_a_release_is_built_once_listed_shown_and_verified(run: Run, judged_root
     damaged = run("release", "verify", "0.1.0", *where)
     assert (damaged.exit_code, damaged.json["ok"]) == (1, False)
     assert "README.md" in damaged.json["problems"][0]
+
+
+def test_a_release_is_previewed_follows_another_and_is_compared_with_it(
+    run: Run, judged_root: Path, tmp_path: Path
+) -> None:
+    where = ("--workspace", judged_root)
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("{unmet: refuse, consensus: {min_votes: 50}}", encoding="utf-8")
+    refused = run("release", "preview", "--plan", plan, *where, "--json").json
+    [refusal] = refused["refusals"][1:]  # the first says that no pair is left
+    assert refusal["gate"] == "no consensus"
+    assert len(refusal["pairs"]) == refused["left_out"]["no_consensus"]
+    assert "Refused, no consensus" in run("release", "preview", "--plan", plan, *where).out
+    assert run("release", "build", "1.0.0", "--plan", plan, *where).exit_code == 1
+    built = run("release", "build", "1.0.0", *where, "--json").json
+    seen = run("release", "preview", *where, "--json").json
+    assert (seen["rows"], seen["follows"], seen["version"]) == (built["rows"], "1.0.0", "1.0.1")
+    assert "It follows 1.0.0: 1.0.1 (nothing else changed)" in run("release", "preview", *where).out
+    assert run("release", "build", "1.0.1", *where).exit_code == 0
+    page = tmp_path / "diff.html"
+    diff = run("release", "diff", "1.0.0", "1.0.1", "--html", page, *where, "--json").json
+    assert diff == {"added": [], "removed": [], "changed": [], "path": str(page)}
+    assert "Release 1.0.1 beside 1.0.0" in page.read_text(encoding="utf-8")
+    plan.write_text("{released_labels: renew, label_source: human}", encoding="utf-8")
+    assert run("release", "build", "2.0.0", "--plan", plan, *where).exit_code == 0
+    changed = run("release", "diff", "1.0.1", "2.0.0", *where, "--json").json["changed"]
+    lines = run("release", "diff", "1.0.1", "2.0.0", "--html", page, *where).out
+    relabelled = [each["pair_id"] for each in changed if "relabelled" in each["what"]]
+    assert f"{len(relabelled)}  relabelled" in lines
+    text = page.read_text(encoding="utf-8")
+    assert all(pair_id in text for pair_id in relabelled)
+    lost = run("release", "diff", "1.0.1", "2.0.0", "--html", tmp_path / "no" / "x.html", *where)
+    assert (lost.exit_code, "cannot be written" in lost.err) == (1, True)
 
 
 # --- real processes ------------------------------------------------------------------------------
