@@ -25,6 +25,7 @@ from exports.card import CARD_FILE, render_card
 from exports.changes import Changes, compare
 from exports.configurations import CONFIGURATIONS, Renderer
 from exports.counts import Tally
+from exports.croissant import CROISSANT_FILE, render_croissant
 from exports.earlier import Earlier, find_base, read_earlier
 from exports.gates import (
     Refusal,
@@ -171,7 +172,7 @@ def build_release(
                 settings=_settings(connection, build),
                 lineage=_lineage(connection, build, outlook),
             )
-            _write_text(folder / CARD_FILE, render_card(workspace.settings.name, description))
+            _write_descriptions(folder, workspace.settings.name, description)
             manifest = _write_manifest(folder, description)
             with store.write() as writing:
                 record_splits(writing, outlook.selection.records, version=version, now=now)
@@ -376,6 +377,12 @@ def _lineage(connection: Connection, build: _Build, outlook: Outlook) -> Lineage
             EvidenceBuild(**row) for row in pairs.list_evidence_builds(connection)
         ),
     )
+
+
+def _write_descriptions(folder: Path, name: str, description: Description) -> None:
+    data = {path: describe_file(folder / path) for path in _files(folder)}
+    _write_text(folder / CROISSANT_FILE, render_croissant(name, description, data))
+    _write_text(folder / CARD_FILE, render_card(name, description))
 
 
 def _write_manifest(folder: Path, description: Description) -> Manifest:

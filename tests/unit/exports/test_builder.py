@@ -190,6 +190,7 @@ def test_a_tiny_release_has_only_train(studio: "Studio") -> None:
     assert built.splits == {"train": 1}
     assert [path.name for path in built.files] == [
         "README.md",
+        "croissant.json",
         "train-00000-of-00001.parquet",  # annotations
         "train-00000-of-00001.parquet",  # default
         "train-00000-of-00001.parquet",  # preference
