@@ -113,11 +113,15 @@ def assign_splits(
 def _splits_touched(
     pair: Shown, links: Links, items: Mapping[str, Split], pictures: Mapping[str, Split]
 ) -> set[Split]:
-    own = [items.get(pair.item_id), *(pictures.get(pixels) for pixels in pair.pictures)]
-    if None not in own and len(set(own)) == 1:
-        return {split for split in own if split}  # where it stands: what looks alike came later
-    alike = set().union(*(links.lookalikes_of.get(pixels, ()) for pixels in pair.pictures))
-    return {split for split in (*own, *(pictures.get(pixels) for pixels in alike)) if split}
+    """Return where the item and the pictures of a pair stand; for a new picture, its lookalikes.
+
+    What looks like a picture that stands already came before or after it, and moves nothing.
+    """
+    touched = {items.get(pair.item_id)}
+    for pixels in pair.pictures:
+        near = [pixels] if pixels in pictures else links.lookalikes_of.get(pixels, ())
+        touched |= {pictures.get(one) for one in near}
+    return {split for split in touched if split}
 
 
 def _draw_groups(
