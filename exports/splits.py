@@ -17,6 +17,7 @@ Source: the cap of 1 % of the items is in docs/words.md; `creativepair.clusters`
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from scipy.cluster.hierarchy import DisjointSet
@@ -50,11 +51,11 @@ class Links:
 
     Attributes:
         group_of: each item's group, named by the smallest item id in it.
-        lookalikes_of: the pixels of each picture's cluster; only where it links items.
+        lookalikes_of: the pixels of each picture's clusters; only those that link items.
     """
 
     group_of: Mapping[str, str]
-    lookalikes_of: Mapping[str, frozenset[str]]
+    lookalikes_of: Mapping[str, AbstractSet[str]]
 
 
 def link_items(pictures: Sequence[Picture], *, radius: int = RADIUS_BITS) -> Links:
@@ -68,15 +69,15 @@ def link_items(pictures: Sequence[Picture], *, radius: int = RADIUS_BITS) -> Lin
     for picture in pictures:
         items_of[picture.pixel_sha256].add(picture.item_id)
     items: DisjointSet[str] = DisjointSet(sorted(set().union(*items_of.values())))
-    lookalikes_of: dict[str, frozenset[str]] = {}
+    lookalikes_of: dict[str, set[str]] = defaultdict(set)
     for cluster in (*({pixels} for pixels in items_of), *_looking_alike(pictures, radius)):
         linked = sorted(set().union(*(items_of[pixels] for pixels in cluster)))
         for other in linked[1:]:
             items.merge(linked[0], other)
-        if len(cluster) > 1:
-            lookalikes_of |= dict.fromkeys(cluster, frozenset(cluster))
+        for pixels in cluster if len(cluster) > 1 else ():
+            lookalikes_of[pixels] |= cluster  # in one cluster for each recipe of its hash
     group_of = {item_id: min(group) for group in items.subsets() for item_id in group}
-    return Links(group_of, lookalikes_of)
+    return Links(group_of, dict(lookalikes_of))
 
 
 def assign_splits(
