@@ -78,7 +78,7 @@ def compare(old: Mapping[str, Released], new: Mapping[str, Released]) -> Changes
     return Changes(
         added=tuple(sorted(new.keys() - old.keys())),
         removed=tuple(sorted(old.keys() - new.keys())),
-        relabelled=differing("answer.labels"),
+        relabelled=differing("answer.labels.values"),
         moved=differing("split", "item_id"),
         repainted=differing("pictures"),
         rechained=differing("chain"),

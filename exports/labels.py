@@ -64,6 +64,11 @@ class Labels:
     final: Identity | None
     adjudicated: Identity | None
 
+    @property
+    def values(self) -> tuple[Identity | None, ...]:
+        """The labels without where `label` comes from."""
+        return self.label, self.ctr, self.blind, self.final, self.adjudicated
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
