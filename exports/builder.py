@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -65,6 +66,7 @@ _LACKING = {
     LeftOut.NO_LABEL: "no label: neither evidence nor people name a creative",
     LeftOut.NO_CHAIN: "no reasoning chain that answers with the label",
 }
+_KEPT_IMAGES = 16
 _HINT_LACKING = "Judge these pairs further, or let the plan leave them out (`unmet: leave_out`)."
 
 
@@ -172,8 +174,7 @@ def build_release(
                 settings=_settings(connection, build),
                 lineage=_lineage(connection, build, outlook),
             )
-            _write_descriptions(folder, workspace.settings.name, description)
-            manifest = _write_manifest(folder, description)
+            manifest = _write_descriptions(folder, workspace.settings.name, description)
             with store.write() as writing:
                 record_splits(writing, outlook.selection.records, version=version, now=now)
             publish(folder, target)
@@ -324,7 +325,9 @@ def _written(selection: Selection, plan: Plan) -> list[ConfigName]:
 def _write_data(
     folder: Path, build: _Build, selection: Selection, reader: Reader, key: bytes
 ) -> Counts:
-    renderer = Renderer(build.protocol, build.workspace.derivatives.get, pseudonymiser(key))
+    # Pairs of an item, which lie beside each other, share pictures.
+    read_image = lru_cache(_KEPT_IMAGES)(build.workspace.derivatives.get)
+    renderer = Renderer(build.protocol, read_image, pseudonymiser(key))
     names = _written(selection, build.plan)
     tally = Tally(build.protocol)
     for split in SPLITS:
@@ -379,14 +382,14 @@ def _lineage(connection: Connection, build: _Build, outlook: Outlook) -> Lineage
     )
 
 
-def _write_descriptions(folder: Path, name: str, description: Description) -> None:
-    data = {path: describe_file(folder / path) for path in _files(folder)}
-    _write_text(folder / CROISSANT_FILE, render_croissant(name, description, data))
-    _write_text(folder / CARD_FILE, render_card(name, description))
-
-
-def _write_manifest(folder: Path, description: Description) -> Manifest:
+def _write_descriptions(folder: Path, name: str, description: Description) -> Manifest:
+    """Write what describes the data: Croissant, the card, the manifest."""
     files = {path: describe_file(folder / path) for path in _files(folder)}
+    _write_text(folder / CROISSANT_FILE, render_croissant(name, description, files))
+    _write_text(folder / CARD_FILE, render_card(name, description))
+    # Data is hashed once: it is most of the bytes.
+    files |= {path: describe_file(folder / path) for path in (CROISSANT_FILE, CARD_FILE)}
+    files = dict(sorted(files.items()))
     manifest = Manifest(**dict(description), files=files, digest=digest_files(files))
     _write_text(folder / MANIFEST_FILE, render_manifest(manifest))
     return manifest
