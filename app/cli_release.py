@@ -9,8 +9,8 @@ from app.options import AsJson, WorkspacePath
 from app.output import emit
 
 if TYPE_CHECKING:
-    from exports.builder import Outlook
     from exports.changes import Changes
+    from exports.outlook import Outlook
     from exports.plan import Plan
 
 release_cli = typer.Typer(help="Versioned, checksummed releases.", no_args_is_help=True)
@@ -53,7 +53,7 @@ def release_preview(
 ) -> None:
     """Say what the next release would hold, what keeps it back and which number it needs."""
     from app.bootstrap import open_studio
-    from exports.builder import preview_release
+    from exports.outlook import preview_release
 
     studio = open_studio(workspace)
     outlook = preview_release(studio.workspace, studio.store, _read_plan(plan))

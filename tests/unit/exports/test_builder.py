@@ -16,6 +16,7 @@ from creativepair.errors import InputError, NotFoundError, StateError
 from creativepair.images import decode
 from creativepair.records import ChainStatus, PairStatus, Source
 from creativepair.store import catalogue
+from creativepair.store.splits import read_splits
 from creativepair.wording import Identity
 from exports import builder, publication
 from exports.builder import build_release
@@ -389,6 +390,36 @@ def test_a_build_that_is_killed_leaves_nothing_that_lists_as_a_release(judged: "
         os.utime(path, (0, 0))
     build_release(judged.workspace, judged.store, "1.0.1", now=NOW)
     assert not left.exists()
+
+
+def test_a_disk_that_fills_refuses_the_release_and_leaves_nothing(judged: "Studio") -> None:
+    # No file may grow beyond a few kilobytes: what a full disk does, without filling one.
+    program = """if True:
+        import resource, signal, sys
+        from pathlib import Path
+        from creativepair.errors import StateError
+        from creativepair.store.database import open_store
+        from creativepair.workspace import open_workspace
+        from exports.builder import build_release
+        workspace = open_workspace(Path(sys.argv[1]))
+        store = open_store(workspace.database_url)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        try:
+            build_release(workspace, store, "1.0.0")
+        except StateError as error:
+            print(error.message, error.hint)
+    """
+    with judged.store.read() as connection:  # the store itself needs no room
+        before = read_splits(connection)
+    command = [sys.executable, "-c", program, str(judged.workspace.root)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "the disk is full" in told
+    assert "Nothing was released." in told
+    assert list(judged.workspace.releases.iterdir()) == []
+    with judged.store.read() as connection:
+        assert read_splits(connection) == before
+    build_release(judged.workspace, judged.store, "1.0.0", now=NOW)
 
 
 def test_splits_that_leak_are_found_in_the_finished_files(

@@ -17,7 +17,7 @@ from exports.builder import build_release
 from exports.configurations import CONFIGURATIONS
 from exports.listing import read_manifest
 from exports.parquet import read_records
-from exports.plan import CONFIG_NAMES
+from exports.plan import CONFIG_NAMES, ConfigName
 
 if TYPE_CHECKING:
     from tests.unit.exports.conftest import Studio
@@ -42,7 +42,7 @@ def test_every_configuration_loads_with_hugging_face(
     folder: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    config: str,
+    config: ConfigName,
     streaming: bool,
 ) -> None:
     for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
@@ -55,9 +55,9 @@ def test_every_configuration_loads_with_hugging_face(
     )
     counts = read_manifest(released.workspace, "1.0.0").counts.configurations
     rows = {split: list(held) for split, held in loaded.items()}
-    assert {split: len(held) for split, held in rows.items()} == dict(counts)[config]  # type: ignore[index]
+    assert {split: len(held) for split, held in rows.items()} == counts[config]
     first = rows["train"][0]
-    assert list(first) == CONFIGURATIONS[config].schema.names  # type: ignore[index]
+    assert list(first) == CONFIGURATIONS[config].schema.names
     if "images" in first:
         assert all(isinstance(image, Image.Image) for image in first["images"])
         images = [part for part in first["prompt"][0]["content"] if part["type"] == "image"]

@@ -13,7 +13,7 @@ from PIL import Image
 from exports.builder import build_release
 from exports.configurations import CONFIGURATIONS
 from exports.listing import read_manifest
-from exports.plan import CONFIG_NAMES, parse_plan
+from exports.plan import CONFIG_NAMES, ConfigName, parse_plan
 
 if TYPE_CHECKING:
     from tests.unit.exports.conftest import Studio
@@ -39,11 +39,9 @@ def test_mlcroissant_finds_no_fault_and_the_owner_can_say_what_it_misses(
 
 
 @pytest.mark.parametrize("config", CONFIG_NAMES)
-def test_mlcroissant_loads_every_record(released: "Studio", path: Path, config: str) -> None:
+def test_mlcroissant_loads_every_record(released: "Studio", path: Path, config: ConfigName) -> None:
     records = list(mlcroissant.Dataset(str(path)).records(config))
-    counts: dict[str, dict[str, int]] = dict(
-        read_manifest(released.workspace, "1.0.0").counts.configurations  # type: ignore[arg-type]
-    )
+    counts = read_manifest(released.workspace, "1.0.0").counts.configurations
     assert len(records) == sum(counts[config].values())
     assert {record[f"{config}/pair_id"].decode() for record in records} <= {
         pair.pair_id for pair in released.pairs

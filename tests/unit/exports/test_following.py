@@ -11,11 +11,12 @@ from creativepair.errors import StateError
 from creativepair.records import ChainStatus, Item
 from creativepair.store import catalogue
 from creativepair.store.splits import SplitRecords, read_splits, record_splits
-from exports.builder import build_release, preview_release
+from exports.builder import build_release
 from exports.changes import Changes, compare
 from exports.earlier import read_earlier
 from exports.gates import ReleaseRefusedError
 from exports.listing import list_releases, read_manifest
+from exports.outlook import preview_release
 from exports.plan import Plan, parse_plan
 from exports.verification import verify_release
 

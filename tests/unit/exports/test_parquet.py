@@ -9,6 +9,7 @@ from exports import configurations, parquet
 from exports.builder import build_release
 from exports.configurations import CONFIGURATIONS
 from exports.parquet import missing_shards, parse_name, read_records
+from exports.rows import Row
 from exports.verification import verify_release
 
 if TYPE_CHECKING:
@@ -94,11 +95,11 @@ def test_images_are_read_one_after_another_while_files_are_written(
     write: Callable[..., None] = pq.ParquetWriter.write_table
     render = configurations.Renderer.render
 
-    def count(*given: object) -> object:
+    def count(renderer: configurations.Renderer, row: Row) -> object:
         nonlocal held, most
         held += 1
         most = max(most, held)
-        return render(*given)  # type: ignore[arg-type]
+        return render(renderer, row)
 
     def flush(*given: object) -> None:
         nonlocal held

@@ -110,7 +110,7 @@ def test_what_was_released_never_moves_and_later_pairs_never_leak(
 def test_a_pair_that_would_bridge_two_splits_is_held_out_and_others_of_its_item_are_not() -> None:
     recorded = SplitRecords(
         {"a": "train", "b": "test"},
-        {pixels(name): split for name, split in (("a1", "train"), ("b1", "test"))},  # type: ignore[misc]
+        {pixels("a1"): "train", pixels("b1"): "test"},
     )
     known = [
         creative("a", "a1", 0),
