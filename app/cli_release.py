@@ -43,7 +43,7 @@ def release_build(
         "path": str(built.path),
     }
     splits = ", ".join(f"{count:,} {split}" for split, count in built.splits.items())
-    lines = f"Released {built.version}: {built.rows:,} pairs ({splits})\n{built.path}"
+    lines = f"Released {built.version}: {_pairs(built.rows)} ({splits})\n{built.path}"
     emit(result, as_json=as_json, lines=lines)
 
 
@@ -177,7 +177,7 @@ def _read_plan(path: Path | None) -> "Plan":
 def _preview_lines(outlook: "Outlook") -> str:
     selection = outlook.selection
     splits = ", ".join(f"{count:,} {split}" for split, count in selection.splits.items())
-    lines = [f"{len(selection.released):,} pairs would be released ({splits or 'no split'})"]
+    lines = [f"{_pairs(len(selection.released))} would be released ({splits or 'no split'})"]
     lines += [f"{n:>9,}  left out: {why}" for why, n in selection.left_out.items() if n]
     if outlook.base and (wanted := outlook.next_version):
         why = ", ".join(wanted.reasons)
@@ -195,3 +195,7 @@ def _diff_lines(changes: "Changes") -> str:
         more = ", …" if len(pair_ids) > _SHOWN_CHANGES else ""
         lines.append(f"{len(pair_ids):>9,}  {kind:<11} {shown}{more}".rstrip())
     return "\n".join(lines)
+
+
+def _pairs(number: int) -> str:
+    return "1 pair" if number == 1 else f"{number:,} pairs"
