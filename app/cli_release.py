@@ -1,5 +1,7 @@
 """The `release` commands. Heavy imports are inside them, so that help answers at once."""
 
+import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +11,7 @@ from app.options import AsJson, WorkspacePath
 from app.output import emit
 
 if TYPE_CHECKING:
+    from app.commands.takedown import TakedownReport
     from exports.changes import Changes
     from exports.outlook import Outlook
     from exports.plan import Plan
@@ -118,12 +121,15 @@ def release_list(workspace: WorkspacePath = None, as_json: AsJson = False) -> No
             "version": release.version,
             "path": str(release.path),
             "problem": release.problem,
+            "withdrawn": str(release.withdrawal) if release.withdrawal else None,
         }
         words = release.problem
         if release.manifest:
             created, rows = release.manifest.created, release.manifest.counts.rows
             entry |= {"created": created.isoformat(), "rows": rows}
             words = f"{rows:>7,} pairs  {created:%Y-%m-%d}"
+        if release.withdrawal:
+            words = str(release.withdrawal)
         found.append(entry)
         lines.append(f"{release.version:>10}  {words}")
     emit({"releases": found}, as_json=as_json, lines="\n".join(lines) or "No releases yet.")
@@ -140,10 +146,14 @@ def release_show(
 
     from app.bootstrap import open_studio
     from exports.listing import find_release, read_manifest
+    from exports.withdrawal import read_withdrawal
 
     opened = open_studio(workspace).workspace
     manifest = read_manifest(opened, version).model_dump(mode="json")
-    result = manifest | {"path": str(find_release(opened, version))}
+    folder = find_release(opened, version)
+    withdrawal = read_withdrawal(folder)
+    withdrawn = withdrawal.model_dump(mode="json") if withdrawal else None
+    result = manifest | {"path": str(folder), "withdrawn": withdrawn}
     emit(result, as_json=as_json, lines=json.dumps(result, indent=2, ensure_ascii=False))
 
 
@@ -160,12 +170,53 @@ def release_verify(
     verification = verify_release(open_studio(workspace).workspace, version)
     problems = list(verification.problems)
     emit(
-        {"ok": verification.ok, "problems": problems},
+        {"ok": verification.ok, "problems": problems, "withdrawn": verification.withdrawn},
         as_json=as_json,
         lines="ok" if verification.ok else "\n".join(problems),
     )
     if not verification.ok:
         raise typer.Exit(1)
+
+
+@release_cli.command("takedown")
+def release_takedown(
+    creative: Annotated[
+        str | None, typer.Option("--creative", help="Id of the creative to take down.")
+    ] = None,
+    item: Annotated[
+        str | None, typer.Option("--item", help="Its item, where several have such a creative.")
+    ] = None,
+    annotator: Annotated[
+        str | None, typer.Option("--annotator", help="Id of the person to erase.")
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", help="Why; stands in what is left of releases.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a creative or a person for good, and withdraw every release that holds them."""
+    from app.bootstrap import open_studio
+    from app.commands.takedown import erase_annotator, take_down_creative
+
+    if (creative is None) == (annotator is None) or (item and annotator):
+        raise typer.BadParameter("give --creative, with --item where needed, or --annotator")
+    studio = open_studio(workspace)
+
+    def act(*, pretend: bool) -> "TakedownReport":
+        if annotator:
+            return erase_annotator(studio, annotator, reason=reason, dry_run=pretend)
+        return take_down_creative(studio, creative or "", item, reason=reason, dry_run=pretend)
+
+    if not dry_run and not yes and sys.stdin.isatty():
+        typer.echo(_takedown_lines(act(pretend=True)), err=True)
+        typer.confirm("Delete this for good?", abort=True, err=True)
+    report = act(pretend=dry_run)
+    emit(asdict(report), as_json=as_json, lines=_takedown_lines(report))
 
 
 def _read_plan(path: Path | None) -> "Plan":
@@ -174,14 +225,27 @@ def _read_plan(path: Path | None) -> "Plan":
     return read_plan(path) if path else Plan()
 
 
+def _takedown_lines(report: "TakedownReport") -> str:
+    verb = "would be" if report.dry_run else "are"
+    of = [f"{each['item_id']}/{each['creative_id']}" for each in report.creatives]
+    lines = [f"Creatives that {verb} deleted: {', '.join(of)}"] if of else []
+    if of:
+        lines.append(f"{_pairs(report.pairs)} {verb} withdrawn; {report.files} files deleted")
+    else:
+        lines.append(f"{report.decisions:,} decisions {verb} deleted, and the account")
+    lines.append(f"Releases that {verb} withdrawn: {', '.join(report.releases) or 'none'}")
+    lines.append("Copies elsewhere and the files it was read from are for their owners to delete.")
+    return "\n".join(lines)
+
+
 def _preview_lines(outlook: "Outlook") -> str:
     selection = outlook.selection
     splits = ", ".join(f"{count:,} {split}" for split, count in selection.splits.items())
     lines = [f"{_pairs(len(selection.released))} would be released ({splits or 'no split'})"]
     lines += [f"{n:>9,}  left out: {why}" for why, n in selection.left_out.items() if n]
-    if outlook.base and (wanted := outlook.next_version):
+    if wanted := outlook.next_version:
         why = ", ".join(wanted.reasons)
-        lines.append(f"It follows {outlook.base.manifest.version}: {wanted.version} ({why})")
+        lines.append(f"It comes after {wanted.after}: {wanted.version} ({why})")
     lines += [f"Refused, {r.gate}: {r.message}\n  {r.hint}" for r in outlook.refusals]
     if not outlook.refusals:
         lines.append("No gate refuses it.")

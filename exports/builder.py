@@ -20,15 +20,14 @@ from creativepair.store import catalogue, pairs, releases
 from creativepair.store.database import Store
 from creativepair.store.keys import make_key
 from creativepair.store.splits import record_splits
+from creativepair.store.takedowns import newest_takedown
 from creativepair.workspace import Workspace
 from exports.card import CARD_FILE, render_card
 from exports.configurations import CONFIGURATIONS, Renderer
 from exports.counts import Tally
 from exports.croissant import CROISSANT_FILE, render_croissant
-from exports.earlier import find_base
-from exports.gates import (
-    ReleaseRefusedError,
-)
+from exports.earlier import Base, find_base
+from exports.gates import ReleaseRefusedError
 from exports.leakage import refuse_leaks
 from exports.manifest import (
     MANIFEST_FILE,
@@ -53,8 +52,10 @@ from exports.publication import building_folder, publish
 from exports.selection import Reader, Selection
 from exports.splits import RADIUS_BITS, SPLITS
 from exports.versions import check_version, is_free
+from exports.withdrawal import Withdrawal, withdraw_release
 
 _KEPT_IMAGES = 16
+_OVERTAKEN = "something was taken down while the release was built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,11 @@ def build_release(
             f"release {version} exists already, and releases never change",
             hint="Choose a higher version; see creativepair release list",
         )
-    follows = None if is_free(version) else find_base(workspace)
-    build = prepare(workspace, plan or Plan(), follows)
+    build = prepare(workspace, plan or Plan(), Base() if is_free(version) else find_base(workspace))
     with store.write() as connection:
         key = make_key(connection, KEY_NAME, now=now)
     with store.read() as connection:
+        taken = newest_takedown(connection)
         outlook, reader = look_out(connection, build)
         if refusals := (*outlook.refusals, *refuse_number(version, outlook)):
             raise ReleaseRefusedError(refusals)
@@ -123,8 +124,10 @@ def build_release(
             )
             manifest = _write_descriptions(folder, workspace.settings.name, description)
             with store.write() as writing:
+                _refuse_takedown(writing, taken)
                 record_splits(writing, outlook.selection.records, version=version, now=now)
             publish(folder, target)
+    _withdraw_overtaken(store, target, taken)
     return BuiltRelease(
         version=version,
         rows=counts.rows,
@@ -132,6 +135,27 @@ def build_release(
         files=[target / path for path in (*manifest.files, MANIFEST_FILE)],
         path=target,
     )
+
+
+def _refuse_takedown(connection: Connection, taken: int) -> None:
+    if newest_takedown(connection) != taken:
+        raise StateError(_OVERTAKEN, hint="Build again: it is left out then.")
+
+
+def _withdraw_overtaken(store: Store, folder: Path, taken: int) -> None:
+    """Withdraw a release that appeared while a takedown looked through the others.
+
+    A takedown is recorded before it looks through the releases, and a release appears before it
+    looks for takedowns: one of the two sees the other.
+    """
+    with store.read() as connection:
+        overtaken = newest_takedown(connection) != taken
+    if overtaken:
+        withdraw_release(folder, Withdrawal(withdrawn_at=datetime.now(UTC), reason=_OVERTAKEN))
+        raise StateError(
+            f"{_OVERTAKEN}: {folder.name} is withdrawn",
+            hint="Build again under another number: it is left out then.",
+        )
 
 
 def _write_data(

@@ -16,6 +16,7 @@ from exports.manifest import Manifest
 from exports.parquet import Record, parse_name, read_records
 from exports.plan import LabelSource
 from exports.versions import is_free
+from exports.withdrawal import read_withdrawal
 
 _COUNTS = ("ctr_prob_a", "rel_gap", "impressions_a", "clicks_a", "impressions_b", "clicks_b",
            "randomised")  # fmt: skip
@@ -38,9 +39,14 @@ def read_earlier(workspace: Workspace, version: str) -> Earlier:
 
     Raises:
         NotFoundError: when there is none of this version.
-        StateError: when its manifest or a file is missing or damaged.
+        StateError: when it was withdrawn, or its manifest or a file is missing or damaged.
     """
     manifest = read_manifest(workspace, version)
+    if withdrawal := read_withdrawal(workspace.releases / version):
+        raise StateError(
+            f"release {version} was {withdrawal}; nothing of its data is left",
+            hint="See which releases stand: creativepair release list",
+        )
     try:
         return Earlier(manifest, _read(workspace.releases / version, manifest))
     except (pa.ArrowException, OSError) as error:
@@ -50,10 +56,24 @@ def read_earlier(workspace: Workspace, version: str) -> Earlier:
         ) from error
 
 
-def find_base(workspace: Workspace) -> str | None:
-    """Return the release that the next one from 1.0.0 on follows: the highest; None without any."""
-    versions = [one.version for one in list_releases(workspace) if not is_free(one.version)]
-    return versions[-1] if versions else None
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What the next release from 1.0.0 on comes after.
+
+    Attributes:
+        follows: the highest release that stands: what the next one is compared with.
+        after: the highest number in use; another one than `follows` where it was withdrawn.
+    """
+
+    follows: str | None = None
+    after: str | None = None
+
+
+def find_base(workspace: Workspace) -> Base:
+    """Return what the next release from 1.0.0 on comes after."""
+    found = [one for one in list_releases(workspace) if not is_free(one.version)]
+    standing = [one.version for one in found if one.withdrawal is None]
+    return Base(standing[-1] if standing else None, found[-1].version if found else None)
 
 
 def _read(folder: Path, manifest: Manifest) -> dict[str, Released]:

@@ -7,6 +7,7 @@ from creativepair.errors import CreativePairError, InputError, NotFoundError, St
 from creativepair.workspace import Workspace
 from exports.manifest import MANIFEST_FILE, Manifest, parse_manifest
 from exports.versions import is_version, precedence
+from exports.withdrawal import Withdrawal, read_withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,14 @@ class ReleaseSummary:
 
     Attributes:
         manifest: None when it cannot be read.
+        withdrawal: None for a release that stands.
         problem: why the manifest cannot be read; None when it can.
     """
 
     version: str
     path: Path
     manifest: Manifest | None
+    withdrawal: Withdrawal | None
     problem: str | None
 
 
@@ -66,10 +69,13 @@ def read_manifest(workspace: Workspace, version: str) -> Manifest:
 
 def _summarise(workspace: Workspace, version: str) -> ReleaseSummary:
     path = workspace.releases / version
+    manifest = withdrawal = problem = None
     try:
-        return ReleaseSummary(version, path, read_manifest(workspace, version), None)
+        withdrawal = read_withdrawal(path)
+        manifest = read_manifest(workspace, version)
     except CreativePairError as error:
-        return ReleaseSummary(version, path, None, error.message)
+        problem = error.message
+    return ReleaseSummary(version, path, manifest, withdrawal, problem)
 
 
 def _reason(error: OSError | InputError) -> str:

@@ -9,7 +9,7 @@ from creativepair.protocol import Protocol, load_protocol
 from creativepair.store.database import Store
 from creativepair.workspace import Workspace
 from exports.changes import Changes, compare
-from exports.earlier import Earlier, find_base, read_earlier
+from exports.earlier import Base, Earlier, find_base, read_earlier
 from exports.gates import Refusal, RowGates, count_pairs, find_disagreement, name_offenders
 from exports.labels import LeftOut
 from exports.plan import CONFIG_NAMES, ConfigName, Plan
@@ -48,12 +48,14 @@ class Build:
 
     Attributes:
         base: the release it follows; None below 1.0.0 and for the first.
+        after: the highest number in use from 1.0.0 on; None below 1.0.0 and for the first.
     """
 
     workspace: Workspace
     plan: Plan
     protocol: Protocol
     base: Earlier | None
+    after: str | None
 
 
 def preview_release(workspace: Workspace, store: Store, plan: Plan | None = None) -> Outlook:
@@ -67,11 +69,11 @@ def preview_release(workspace: Workspace, store: Store, plan: Plan | None = None
         return look_out(connection, build)[0]
 
 
-def prepare(workspace: Workspace, plan: Plan, follows: str | None) -> Build:
+def prepare(workspace: Workspace, plan: Plan, base: Base) -> Build:
     """Read what a build needs beside the store.
 
     Args:
-        follows: version of the release that it follows.
+        base: what it comes after.
 
     Raises:
         NotFoundError: when there is no such release or protocol.
@@ -83,7 +85,8 @@ def prepare(workspace: Workspace, plan: Plan, follows: str | None) -> Build:
         workspace=workspace,
         plan=plan,
         protocol=own if wanted == own.version else load_protocol(wanted),
-        base=read_earlier(workspace, follows) if follows else None,
+        base=read_earlier(workspace, base.follows) if base.follows else None,
+        after=base.after,
     )
 
 
@@ -107,9 +110,7 @@ def look_out(connection: Connection, build: Build) -> tuple[Outlook, Reader]:
     ]
     changes = compare(base.released, selection.released) if base else Changes()
     following = (
-        next_version(base.manifest.version, changes, _structural(build, base, selection))
-        if base
-        else None
+        next_version(build.after, changes, _structural(build, selection)) if build.after else None
     )
     return Outlook(selection, tuple(refusals), base, changes, following), reader
 
@@ -178,19 +179,23 @@ def _refuse_other_source(build: Build) -> Iterator[Refusal]:
 def refuse_number(version: str, outlook: Outlook) -> Iterator[Refusal]:
     """Hold a version against the number that the changes ask for."""
     wanted = outlook.next_version
-    if outlook.base and wanted and version != wanted.version:
+    if wanted and version != wanted.version:
         yield Refusal(
             "the version says what changed",
-            f"{version} is not the number for what changed since "
-            f"{outlook.base.manifest.version}: {', '.join(wanted.reasons)} "
-            f"({wanted.step}), so it is {wanted.version}",
+            f"{version} is not the number for what changed since {wanted.after}: "
+            f"{', '.join(wanted.reasons)} ({wanted.step}), so it is {wanted.version}",
             f"Build it as {wanted.version}: creativepair release build {wanted.version}",
         )
 
 
-def _structural(build: Build, base: Earlier, selection: Selection) -> tuple[tuple[Step, str], ...]:
-    before = base.manifest.settings
+def _structural(build: Build, selection: Selection) -> tuple[tuple[Step, str], ...]:
+    base = build.base
     found: list[tuple[Step, str]] = []
+    if build.after and (base is None or base.manifest.version != build.after):
+        found.append(("MAJOR", f"release {build.after} was withdrawn"))
+    if base is None:
+        return tuple(found)
+    before = base.manifest.settings
     if before.plan.label_source != build.plan.label_source:
         found.append(("MAJOR", "another label source"))
     if before.protocol != build.protocol.version:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from creativepair.errors import InputError
+from creativepair.errors import InputError, StateError
 from creativepair.workspace import Workspace
 from exports.configurations import CONFIGURATIONS
 from exports.leakage import Leakage
@@ -34,16 +34,23 @@ from exports.parquet import (
     read_schema,
 )
 from exports.rules import Rules
+from exports.withdrawal import list_remains, read_withdrawal
 
 _SHOWN_PER_FILE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a verification found; `problems` name the file, and the pair where it is one's."""
+    """What a verification found.
+
+    Attributes:
+        problems: name the file, and the pair where it is one's; that a release was withdrawn is
+            one too: nobody can use it.
+    """
 
     ok: bool
     problems: list[str]
+    withdrawn: bool = False
 
 
 def verify_release(workspace: Workspace, version: str) -> Verification:
@@ -55,6 +62,13 @@ def verify_release(workspace: Workspace, version: str) -> Verification:
         NotFoundError: when there is no such release.
     """
     folder = find_release(workspace, version)
+    try:
+        withdrawal = read_withdrawal(folder)
+    except StateError as error:
+        return Verification(ok=False, problems=[error.message], withdrawn=True)
+    if withdrawal:
+        remains = [f"{name} should have been deleted" for name in list_remains(folder)]
+        return Verification(ok=False, problems=[str(withdrawal), *remains], withdrawn=True)
     try:
         manifest = parse_manifest((folder / MANIFEST_FILE).read_bytes())
     except InputError as error:

@@ -32,8 +32,13 @@ _STEP_OF: dict[str, Step] = {
 
 @dataclass(frozen=True, slots=True)
 class NextVersion:
-    """The number that a release has to carry, and why."""
+    """The number that a release has to carry, and why.
 
+    Attributes:
+        after: the number that it comes after.
+    """
+
+    after: str
     version: str
     step: Step
     reasons: tuple[str, ...]
@@ -68,9 +73,9 @@ def is_free(version: str) -> bool:
 
 
 def next_version(
-    base: str, changes: Changes, structural: tuple[tuple[Step, str], ...] = ()
+    after: str, changes: Changes, structural: tuple[tuple[Step, str], ...] = ()
 ) -> NextVersion:
-    """Return the version after `base` that the changes ask for.
+    """Return the version after another that the changes ask for.
 
     Args:
         structural: changes that are no pair's, each with the step it asks for.
@@ -83,13 +88,12 @@ def next_version(
     ]
     steps: tuple[Step, ...] = ("MAJOR", "MINOR", "PATCH")
     step: Step = min((step for step, _ in asked), key=steps.index, default="PATCH")
-    major, minor, patch = precedence(base)
+    major, minor, patch = precedence(after)
     numbers = {
         "MAJOR": (major + 1, 0, 0),
         "MINOR": (major, minor + 1, 0),
         "PATCH": (major, minor, patch + 1),
     }
     reasons = tuple(reason for of, reason in asked if of == step)
-    return NextVersion(
-        ".".join(map(str, numbers[step])), step, reasons or ("nothing else changed",)
-    )
+    version = ".".join(map(str, numbers[step]))
+    return NextVersion(after, version, step, reasons or ("nothing else changed",))

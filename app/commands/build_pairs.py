@@ -38,10 +38,14 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairB
     with studio.store.read() as connection:
         creatives = catalogue.list_creatives(connection)
         exposures = catalogue.list_exposures(connection)
+        taken = catalogue.list_taken_pictures(connection)
         items = catalogue.list_items(connection)
         version = pairs.next_evidence_version(connection)
         judged = pairs.list_judged_pairs(connection)
         outdated = pairs.outdated_pair_ids(connection)
+    if taken:  # its exposures stay; no build counts them
+        there = {(c.item_id, c.creative_id) for c in creatives}
+        exposures = [e for e in exposures if (e.item_id, e.creative_id) in there]
     if not creatives:
         raise StateError("the workspace has no creatives", hint="Read some: creativepair ingest.")
     if not exposures and not settings.without_logs:

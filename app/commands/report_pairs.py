@@ -61,7 +61,7 @@ def report_pairs(studio: Studio, out: Path | None = None) -> Path:
         num_stale=num_stale,
         examples=examples,
     )
-    path = out or _make_folder(studio.workspace.root / "reports") / f"pairs-{version}.html"
+    path = out or _make_folder(reports_folder(studio)) / f"pairs-{version}.html"
     _write(path, render(report))
     return path.resolve()
 
@@ -135,7 +135,7 @@ def _show_example(
         raise LookupError(pair_id)
     [item] = catalogue.list_items(connection, [pair.item_id])
     a, b = (
-        _shrink_picture(
+        shrink_picture(
             studio, catalogue.get_creative(connection, pair.item_id, creative_id).derivative_sha256
         )
         for creative_id in (pair.creative_a, pair.creative_b)
@@ -143,7 +143,7 @@ def _show_example(
     return Example(kind, pair, item, evidence, a, b)
 
 
-def _shrink_picture(studio: Studio, sha256: str) -> str | None:
+def shrink_picture(studio: Studio, sha256: str) -> str | None:
     """Return a small copy as a data address; None where the picture is gone or damaged."""
     try:
         data = studio.workspace.derivatives.get(sha256)
@@ -157,6 +157,11 @@ def _shrink_picture(studio: Studio, sha256: str) -> str | None:
         small.info = {}
         small.save(buffer, "JPEG", quality=80, optimize=True)
     return f"data:image/jpeg;base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+def reports_folder(studio: Studio) -> Path:
+    """Where reports go that were given no other place."""
+    return studio.workspace.root / "reports"
 
 
 def _make_folder(folder: Path) -> Path:

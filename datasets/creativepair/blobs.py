@@ -78,6 +78,19 @@ class BlobStore:
         """
         return bool(self._filesystem.isfile(self._locate(sha256)))
 
+    def delete(self, sha256: str) -> bool:
+        """Delete a blob; tell whether there was one.
+
+        Raises:
+            InputError: when `sha256` is not a SHA-256 in lower-case hex digits.
+        """
+        path = self._locate(sha256)
+        try:
+            self._filesystem.rm_file(path)
+        except FileNotFoundError:
+            return False
+        return True
+
     def local_path(self, sha256: str) -> Path | None:
         """Return where a blob lies, to serve it from there; None unless it is on a local disk.
 

@@ -73,5 +73,9 @@ class ThumbnailCache:
             with suppress(OSError):
                 temporary.unlink()
 
+    def delete(self, sha256: str) -> None:
+        """Forget a thumbnail."""
+        self._locate(sha256).unlink(missing_ok=True)
+
     def _locate(self, sha256: str) -> Path:
         return self._folder / sha256[:2] / sha256

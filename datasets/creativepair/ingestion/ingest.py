@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from creativepair.errors import InputError
+from creativepair.errors import InputError, StateError
 from creativepair.ingestion.exposures import ExposureTally
 from creativepair.ingestion.files import RawRow, Table, expand, read_table
 from creativepair.ingestion.logs import Log, open_log
@@ -114,11 +114,15 @@ def _ingest(
     items = _items(tables["items"], rejects)
     with store.read() as connection:
         known_items = {item.item_id for item in catalogue.list_items(connection)}
-        known_creatives = {(c.item_id, c.creative_id) for c in catalogue.list_creatives(connection)}
+        known_creatives = {
+            (c.item_id, c.creative_id)
+            for c in catalogue.list_creatives(connection, taken_down=True)
+        }
+        taken = catalogue.list_taken_pictures(connection)
         known_logs = _list_known_logs(connection)
     refuse_second_readings(logs, readings, known_logs)
     item_ids = known_items | {item.item_id for item in items}
-    creatives = _creatives(workspace, tables["creatives"], request, item_ids, rejects)
+    creatives = _creatives(workspace, tables["creatives"], request, item_ids, taken, rejects)
     creative_ids = known_creatives | {(c.item_id, c.creative_id) for c in creatives}
     with ExposureTally(
         zone=zone,
@@ -132,7 +136,12 @@ def _ingest(
     rejects.extend(tally.rejects)
     with store.write() as connection:
         take_turn(connection, "ingest")
-        # Another ingest may have ended while this one read.
+        # Another ingest or a takedown may have ended while this one read.
+        if catalogue.list_taken_pictures(connection) - taken:
+            raise StateError(
+                "pictures were taken down while this reading went on",
+                hint="Ingest again: it leaves them out.",
+            )
         known_logs = _list_known_logs(connection)
         refuse_second_readings(logs, readings, known_logs)
         _write(connection, items, creatives, exposures, request.replace, now)
@@ -292,6 +301,7 @@ def _creatives(
     tables: Sequence[Table],
     request: IngestRequest,
     item_ids: set[str],
+    taken: frozenset[str],
     rejects: RejectList,
 ) -> list[Creative]:
     refused = RejectList()
@@ -302,7 +312,7 @@ def _creatives(
         allow_remote=request.allow_remote,
         rejects=refused,
     )
-    found = read_pictures(workspace, rows, store=not request.dry_run, rejects=refused)
+    found = read_pictures(workspace, rows, taken=taken, store=not request.dry_run, rejects=refused)
     # Pictures are read after all rows were checked; a person reads the rejects row by row.
     order = {table.name: place for place, table in enumerate(tables)}
     refused.kept.sort(key=lambda reject: (order[reject.file], reject.row))

@@ -81,13 +81,19 @@ def choose_rows(
 
 
 def read_pictures(
-    workspace: Workspace, rows: Collection[PictureRow], *, store: bool, rejects: RejectList
+    workspace: Workspace,
+    rows: Collection[PictureRow],
+    *,
+    taken: frozenset[str],
+    store: bool,
+    rejects: RejectList,
 ) -> list[Creative]:
     """Return the creatives of the rows whose picture can be used, in the order of the rows.
 
     Args:
         workspace: where images and derivatives are stored.
         rows: as `choose_rows` returns them.
+        taken: SHA-256 of the pixels of pictures that were taken down; such rows are rejected.
         store: False checks everything and writes nothing.
         rejects: where rows go whose picture cannot be used, for the reason that its error gives.
 
@@ -95,7 +101,7 @@ def read_pictures(
         StateError: when a process that reads pictures dies.
     """
     creatives = []
-    for picture, found in zip(rows, _read_all(workspace, rows, store=store), strict=True):
+    for picture, found in zip(rows, _read_all(workspace, rows, taken, store=store), strict=True):
         if isinstance(found, Creative):
             creatives.append(found)
         else:
@@ -104,34 +110,44 @@ def read_pictures(
 
 
 def _read_all(
-    workspace: Workspace, rows: Collection[PictureRow], *, store: bool
+    workspace: Workspace, rows: Collection[PictureRow], taken: frozenset[str], *, store: bool
 ) -> Iterator[Creative | str]:
     processes = count_processes() if len(rows) >= POOL_FROM else 1
     tasks = ((picture.row, picture.source) for picture in rows)
-    return map_in_order(partial(_try_to_read, workspace, store), tasks, processes=processes)
+    return map_in_order(partial(_try_to_read, workspace, taken, store), tasks, processes=processes)
 
 
 def _try_to_read(
-    workspace: Workspace, store: bool, task: tuple[CreativeRow, ImageSource]
+    workspace: Workspace, taken: frozenset[str], store: bool, task: tuple[CreativeRow, ImageSource]
 ) -> Creative | str:
     """Return the creative, or why its picture cannot be used."""
     row, source = task
     try:
-        return read_creative(workspace, row, source, store=store)
+        return read_creative(workspace, row, source, taken=taken, store=store)
     except InputError as error:  # as text: errors with keyword arguments do not survive a pickle
         return error.message
 
 
 def read_creative(
-    workspace: Workspace, row: CreativeRow, source: ImageSource, *, store: bool
+    workspace: Workspace,
+    row: CreativeRow,
+    source: ImageSource,
+    *,
+    taken: frozenset[str] = frozenset(),
+    store: bool,
 ) -> Creative:
     """Read, decode and hash one picture, and store it with its derivative and its thumbnail.
 
     Raises:
-        InputError: when the picture cannot be read or used.
+        InputError: when the picture cannot be read or used, or was taken down.
     """
     data = source.read(row.image)
     decoded = decode(data, name=row.image)
+    if decoded.pixel_sha256 in taken:
+        raise InputError(
+            f"{row.image} shows a picture that was taken down",
+            hint="It can never be added again; leave the row out.",
+        )
     derivative = encode_derivative(decoded.image)
     prints = fingerprint(decoded.image)
     derivative_sha256 = _keep_derivative(workspace, derivative) if store else _digest(derivative)

@@ -32,10 +32,12 @@ from creativepair.store.tables import (
     judgement_events,
     leases,
     pairs,
+    takedowns,
 )
 
 _SHOWN_OFFENDERS = 20
 _CHUNK = 500
+_TAKEN_PICTURES = select(takedowns.c.key).where(takedowns.c.kind == "picture")
 AnyRecord = TypeVar("AnyRecord", Creative, Exposure)
 
 
@@ -105,7 +107,7 @@ def put_creatives(connection: Connection, new: Sequence[Creative], *, replace: b
     """
     known = {
         (c.item_id, c.creative_id): c
-        for c in list_creatives(connection, sorted({c.item_id for c in new}))
+        for c in list_creatives(connection, sorted({c.item_id for c in new}), taken_down=True)
     }
     fresh = [c for c in new if known.get((c.item_id, c.creative_id)) != c]
     clashing = [c for c in fresh if (c.item_id, c.creative_id) in known]
@@ -144,9 +146,17 @@ def put_creatives(connection: Connection, new: Sequence[Creative], *, replace: b
     return len(fresh)
 
 
-def list_creatives(connection: Connection, item_ids: Sequence[str] | None = None) -> list[Creative]:
-    """List creatives by item and id; all of them when no items are given."""
+def list_creatives(
+    connection: Connection, item_ids: Sequence[str] | None = None, *, taken_down: bool = False
+) -> list[Creative]:
+    """List creatives by item and id; all of them when no items are given.
+
+    Args:
+        taken_down: with those whose picture was taken down.
+    """
     query = select(creatives).order_by(creatives.c.item_id, creatives.c.creative_id)
+    if not taken_down:
+        query = query.where(creatives.c.pixel_sha256.not_in(_TAKEN_PICTURES))
     if item_ids is None:
         return list(_records(Creative, connection.execute(query)))
     return [
@@ -156,6 +166,21 @@ def list_creatives(connection: Connection, item_ids: Sequence[str] | None = None
             Creative, connection.execute(query.where(creatives.c.item_id.in_(chunk)))
         )
     ]
+
+
+def find_creatives(
+    connection: Connection, creative_id: str, item_id: str | None = None
+) -> list[Creative]:
+    """List the creatives of an id by item: of one item, or of all."""
+    query = select(creatives).where(creatives.c.creative_id == creative_id)
+    if item_id is not None:
+        query = query.where(creatives.c.item_id == item_id)
+    return list(_records(Creative, connection.execute(query.order_by(creatives.c.item_id))))
+
+
+def list_taken_pictures(connection: Connection) -> frozenset[str]:
+    """Return the SHA-256 of the pixels of every picture that was taken down."""
+    return frozenset(connection.execute(_TAKEN_PICTURES).scalars())
 
 
 def get_creative(connection: Connection, item_id: str, creative_id: str) -> Creative:

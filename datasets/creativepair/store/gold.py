@@ -42,7 +42,8 @@ def is_data() -> ColumnElement[bool]:
 
 def is_asked() -> ColumnElement[bool]:
     """SQL condition on `pairs`: shown to annotators, as a candidate or as gold."""
-    return (pairs.c.status == PairStatus.CANDIDATE.value) | ~is_data()
+    is_gold = ~is_data() & (pairs.c.status != PairStatus.WITHDRAWN.value)
+    return (pairs.c.status == PairStatus.CANDIDATE.value) | is_gold
 
 
 def add_gold(

@@ -416,3 +416,17 @@ workspace_keys = Table(
     Column("secret", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
+
+# What was taken down, for ever: a picture by the SHA-256 of its pixels, an annotator by the
+# pseudonym. `blobs` is what has to be deleted with it, so that a takedown that was interrupted can
+# be finished.
+takedowns = Table(
+    "takedowns",
+    metadata,
+    Column("takedown_id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String(12), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("blobs", JSON, nullable=False),
+    Column("taken_at", UtcDateTime, nullable=False),
+)

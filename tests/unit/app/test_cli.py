@@ -47,6 +47,7 @@ COMMANDS = [
     "release list",
     "release show",
     "release verify",
+    "release takedown",
     "users add",
     "users list",
     "users role",

@@ -48,7 +48,9 @@ def read(
     workspace: Workspace, rows: list[PictureRow], *, store: bool = True
 ) -> tuple[list[Creative], list[Reject]]:
     rejects = RejectList()
-    return read_pictures(workspace, rows, store=store, rejects=rejects), rejects.kept
+    return read_pictures(
+        workspace, rows, taken=frozenset(), store=store, rejects=rejects
+    ), rejects.kept
 
 
 def in_processes(monkeypatch: pytest.MonkeyPatch, processes: int) -> None:

@@ -1,0 +1,244 @@
+"""`release takedown`: deleting a creative or a person for good, with every release that holds them.
+
+Each step can be repeated: a takedown that was interrupted is finished by asking for it again.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from app.bootstrap import Studio
+from app.commands.report_pairs import reports_folder, shrink_picture
+from creativepair.errors import InputError, NotFoundError, StateError
+from creativepair.records import Creative
+from creativepair.store import catalogue, takedowns, users
+from creativepair.store.keys import make_key
+from creativepair.thumbnails import ThumbnailCache
+from exports.listing import list_releases, read_manifest
+from exports.manifest import Manifest
+from exports.pseudonyms import KEY_NAME, pseudonymiser
+from exports.withdrawal import (
+    Withdrawal,
+    holds_judgements,
+    holds_pictures,
+    list_remains,
+    withdraw_release,
+)
+
+_REASON_CREATIVE = "a creative in it was taken down"
+_REASON_ANNOTATOR = "the judgements of a person in it were erased"
+_MAX_REASON_CHARACTERS = 500
+_SHOWN_ITEMS = 20
+
+
+Holds = Callable[[Path, Manifest], bool]
+"""Tells whether the release in a folder has to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakedownReport:
+    """What went, or would go.
+
+    Attributes:
+        creatives: `item_id` and `creative_id` of each: those with the same picture go together.
+        pairs: withdrawn; 0 where they were before.
+        decisions: of a person, deleted.
+        releases: versions that are withdrawn.
+        files: images, derivatives, copies and reports deleted; 0 in a dry run.
+    """
+
+    dry_run: bool
+    creatives: list[dict[str, str]] = field(default_factory=list)
+    pairs: int = 0
+    decisions: int = 0
+    releases: list[str] = field(default_factory=list)
+    files: int = 0
+
+
+def take_down_creative(
+    studio: Studio,
+    creative_id: str,
+    item_id: str | None = None,
+    *,
+    reason: str | None = None,
+    dry_run: bool = False,
+) -> TakedownReport:
+    """Delete the picture of a creative everywhere, and every creative that shows the same.
+
+    Args:
+        item_id: needed where several items have a creative of this id.
+        reason: stands in what is left of the releases.
+
+    Raises:
+        NotFoundError: when there is no such creative.
+        InputError: when several items have one, or the reason cannot be used.
+        StateError: when nobody can tell what a release holds; nothing is deleted then.
+    """
+    because = _check_reason(reason) or _REASON_CREATIVE
+    now = datetime.now(UTC)
+    with studio.store.read() as connection:
+        taken = takedowns.list_same_pictures(
+            connection, [_find_creative(connection, creative_id, item_id)]
+        )
+        shown = takedowns.list_shown(connection, taken)
+    pictures = {c.pixel_sha256 for c in taken}
+
+    def holds(folder: Path, manifest: Manifest) -> bool:
+        return holds_pictures(folder, manifest, pictures)
+
+    holding = _find_holding(studio, holds)
+    num_files = 0
+    if not dry_run:
+        # Recorded before the releases are looked through: a build that ends meanwhile sees it.
+        with studio.store.write() as connection:
+            shown = takedowns.withdraw_creatives(connection, taken, reason=because, now=now)
+        holding = _withdraw(studio, holds, Withdrawal(withdrawn_at=now, reason=because))
+        num_files = _purge(studio, pictures)
+    return TakedownReport(
+        dry_run=dry_run,
+        creatives=[{"item_id": c.item_id, "creative_id": c.creative_id} for c in taken],
+        pairs=len(shown),
+        releases=holding,
+        files=num_files,
+    )
+
+
+def erase_annotator(
+    studio: Studio, annotator_id: str, *, reason: str | None = None, dry_run: bool = False
+) -> TakedownReport:
+    """Delete a person's account and all that the person decided, and the releases that hold it.
+
+    Raises:
+        NotFoundError: when nobody of this id has an account or judged anything.
+        InputError: when the reason cannot be used.
+        StateError: when nobody can tell what a release holds, or the person has the only
+            account; nothing is deleted then.
+    """
+    because = _check_reason(reason) or _REASON_ANNOTATOR
+    now = datetime.now(UTC)
+    with studio.store.write() as connection:
+        key = make_key(connection, KEY_NAME, now=now)
+    pseudonym = pseudonymiser(key)(annotator_id)
+    with studio.store.read() as connection:
+        work = takedowns.list_work(connection, annotator_id)
+        _refuse_unknown(connection, annotator_id, pseudonym, work)
+        _refuse_only_account(connection, annotator_id)
+
+    def holds(folder: Path, manifest: Manifest) -> bool:
+        return holds_judgements(
+            folder, manifest, pseudonym, judged=work.judged, settled=work.settled
+        )
+
+    holding = _find_holding(studio, holds)
+    if not dry_run:
+        withdrawal = Withdrawal(withdrawn_at=now, reason=because)
+        # Before the rows go: without them nobody could tell which releases rest on them. And once
+        # more after, for a release that appeared between.
+        _withdraw(studio, holds, withdrawal)
+        with studio.store.write() as connection:
+            takedowns.erase_annotator(connection, annotator_id, pseudonym, reason=because, now=now)
+        holding = sorted({*holding, *_withdraw(studio, holds, withdrawal)})
+    return TakedownReport(dry_run=dry_run, decisions=work.num_decisions, releases=holding)
+
+
+def _find_creative(connection: Connection, creative_id: str, item_id: str | None) -> Creative:
+    found = catalogue.find_creatives(connection, creative_id, item_id)
+    if not found:
+        of = f" of item {item_id}" if item_id else ""
+        raise NotFoundError(
+            f"no creative {creative_id!r}{of}", hint="Find it: creativepair pairs list."
+        )
+    if len(found) > 1:
+        items = ", ".join(c.item_id for c in found[:_SHOWN_ITEMS])
+        raise InputError(
+            f"{len(found)} items have a creative {creative_id!r}: {items}",
+            hint="Name the item too: --item.",
+        )
+    return found[0]
+
+
+def _refuse_unknown(
+    connection: Connection, annotator_id: str, pseudonym: str, work: takedowns.Work
+) -> None:
+    erased = {one.key for one in takedowns.list_takedowns(connection, "annotator")}
+    known = work.num_decisions or pseudonym in erased
+    if not known and users.find_user(connection, annotator_id) is None:
+        raise NotFoundError(
+            f"nobody called {annotator_id!r} has an account or judged anything",
+            hint="List them: creativepair users list.",
+        )
+
+
+def _refuse_only_account(connection: Connection, annotator_id: str) -> None:
+    if [user.user_id for user in users.list_users(connection)] == [annotator_id]:
+        raise StateError(
+            f"{annotator_id} has the only account, and without any the desk asks nobody who they "
+            "are",
+            hint="Add another first: creativepair users add.",
+        )
+
+
+def _check_reason(reason: str | None) -> str | None:
+    said = " ".join((reason or "").split())
+    if len(said) > _MAX_REASON_CHARACTERS:
+        raise InputError(
+            f"the reason has {len(said)} characters",
+            hint=f"Use at most {_MAX_REASON_CHARACTERS}; it stands in what is left of releases.",
+        )
+    return said or None
+
+
+def _find_holding(studio: Studio, holds: Holds) -> list[str]:
+    """List the releases that hold something; those whose withdrawal was interrupted too.
+
+    Raises:
+        StateError: when one cannot be read: nobody can tell what it holds.
+    """
+    found = []
+    for release in list_releases(studio.workspace):
+        if release.withdrawal:
+            is_wanted = bool(list_remains(release.path))
+        else:
+            is_wanted = holds(release.path, read_manifest(studio.workspace, release.version))
+        if is_wanted:
+            found.append(release.version)
+    return found
+
+
+def _withdraw(studio: Studio, holds: Holds, withdrawal: Withdrawal) -> list[str]:
+    holding = _find_holding(studio, holds)
+    for version in holding:
+        withdraw_release(studio.workspace.releases / version, withdrawal)
+    return holding
+
+
+def _purge(studio: Studio, pictures: Collection[str]) -> int:
+    """Delete the blobs of pictures that were taken down, and what was made of them.
+
+    Returns:
+        How many files are gone; thumbnails, which are a cache, do not count.
+    """
+    with studio.store.read() as connection:
+        recorded = takedowns.list_takedowns(connection, "picture")
+    blobs = {sha256 for one in recorded if one.key in pictures for sha256 in one.blobs}
+    # Reports hold a small copy, which is known while the derivative is there.
+    deleted = _delete_reports(studio, [shrink_picture(studio, sha256) for sha256 in blobs])
+    thumbnails = ThumbnailCache(studio.workspace.thumbnails)
+    for sha256 in sorted(blobs):
+        thumbnails.delete(sha256)
+        for store in (studio.workspace.originals, studio.workspace.derivatives):
+            deleted += store.delete(sha256)
+    return deleted
+
+
+def _delete_reports(studio: Studio, copies: Collection[str | None]) -> int:
+    deleted = 0
+    for path in sorted(reports_folder(studio).glob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        if any(copy and copy in text for copy in copies):
+            path.unlink()
+            deleted += 1
+    return deleted

@@ -1,0 +1,150 @@
+"""What a takedown changes in the store, on every database."""
+
+import hashlib
+
+import pytest
+from sqlalchemy import update
+
+from creativepair.records import Creative, PairStatus
+from creativepair.store import Store, catalogue, gold, judgements, pairs, tasks
+from creativepair.store.tables import creatives
+from creativepair.store.takedowns import (
+    Work,
+    erase_annotator,
+    list_same_pictures,
+    list_takedowns,
+    list_work,
+    newest_takedown,
+    withdraw_creatives,
+)
+from tests.contract.test_queue import NOW, Office, make_office
+
+PSEUDONYM = "annotator-0123456789ab"
+
+
+@pytest.fixture
+def office(store: Store) -> Office:
+    """Two pairs, each creative with a picture of its own, and gold that shows none of them."""
+    made = make_office(store, 2)
+    with store.write() as connection:
+        for creative in catalogue.list_creatives(connection):
+            sha256 = hashlib.sha256(creative.creative_id.encode()).hexdigest()
+            values = dict.fromkeys(("image_sha256", "pixel_sha256", "derivative_sha256"), sha256)
+            mine = creatives.c.creative_id == creative.creative_id
+            connection.execute(update(creatives).where(mine).values(**values))
+    return made
+
+
+def creative(store: Store, name: str) -> Creative:
+    with store.read() as connection:
+        return catalogue.get_creative(connection, "mug", name)
+
+
+def withdraw(store: Store, *names: str) -> list[str]:
+    taken = [creative(store, name) for name in names]
+    with store.write() as connection:
+        return withdraw_creatives(connection, taken, reason="the owner asked", now=NOW)
+
+
+def erase(store: Store, name: str) -> int:
+    with store.write() as connection:
+        return erase_annotator(connection, name, PSEUDONYM, reason="asked", now=NOW)
+
+
+def test_nobody_is_shown_a_withdrawn_pair_also_who_was_at_it(store: Store, office: Office) -> None:
+    held = office.must_lease("ann")
+    at = office.pair_ids.index(held.pair_id)
+    assert withdraw(store, f"a{at}") == [held.pair_id]
+    leases = [office.lease("ann"), office.lease("bob")]
+    assert {lease.pair_id for lease in leases if lease} == {office.pair_ids[1 - at]}
+    office.save({})
+    with store.read() as connection:
+        assert pairs.get_pair(connection, held.pair_id).status is PairStatus.WITHDRAWN
+        listed = {c.creative_id for c in catalogue.list_creatives(connection)}
+        everything = catalogue.list_creatives(connection, taken_down=True)
+    assert listed == {f"b{at}", f"a{1 - at}", f"b{1 - at}"}
+    assert len(everything) == 4
+
+
+def test_a_takedown_is_recorded_with_what_has_to_be_deleted(store: Store, office: Office) -> None:
+    with store.read() as connection:
+        before = newest_takedown(connection)
+    withdraw(store, "a0")
+    of = creative(store, "a0")
+    with store.read() as connection:
+        assert newest_takedown(connection) != before
+        [recorded] = list_takedowns(connection, "picture")
+        assert catalogue.list_taken_pictures(connection) == {of.pixel_sha256}
+        assert list_takedowns(connection, "annotator") == []
+    assert (recorded.key, recorded.reason) == (of.pixel_sha256, "the owner asked")
+    assert recorded.blobs == (of.image_sha256,)
+    assert withdraw(store, "a0") == []  # again withdraws nothing more
+
+
+def test_pictures_are_the_same_when_any_of_their_bytes_are(store: Store, office: Office) -> None:
+    first, second = creative(store, "a0"), creative(store, "b0")
+    with store.write() as connection:
+        mine = creatives.c.creative_id == "b0"
+        values = {"image_sha256": first.image_sha256}
+        connection.execute(update(creatives).where(mine).values(**values))
+        mine = creatives.c.creative_id == "b1"
+        values = {"derivative_sha256": second.derivative_sha256}
+        connection.execute(update(creatives).where(mine).values(**values))
+    with store.read() as connection:
+        found = list_same_pictures(connection, [first])
+    assert [c.creative_id for c in found] == ["a0", "b0", "b1"]
+
+
+def test_gold_that_shows_the_picture_is_asked_no_more(store: Store) -> None:
+    office = make_office(store, 3, gold_share=1.0)
+    names = office.add_gold(2)
+    held = office.must_lease("ann")
+    assert held.pair_id in names
+    with store.write() as connection:
+        mine = creatives.c.creative_id == "a0"
+        values = {"derivative_sha256": "2" * 64, "pixel_sha256": "7" * 64}
+        connection.execute(update(creatives).where(mine).values(**values))
+    withdraw(store, "a0")
+    with store.read() as connection:
+        assert gold.list_gold(connection) == []
+        [recorded] = list_takedowns(connection, "picture")
+    assert "2" * 64 in recorded.blobs
+    assert "1" * 64 not in set(recorded.blobs) - {creative(store, "a0").image_sha256}
+    assert office.must_lease("ann").pair_id in office.pair_ids
+
+
+def test_pairs_of_an_erased_person_are_asked_again_and_nothing_of_theirs_is_left(
+    store: Store, office: Office
+) -> None:
+    done = office.finish("ann")
+    office.must_lease("ann")
+    with store.read() as connection:
+        assert list_work(connection, "ann") == Work(
+            judged=frozenset({done.pair_id}), settled=frozenset(), num_decisions=2
+        )
+    assert erase(store, "ann") == 2
+    with store.read() as connection:
+        assert judgements.list_events(connection) == []
+        assert list_work(connection, "ann").num_decisions == 0
+        assert tasks.open_pair_ids(connection, office.pair_ids) == office.pair_ids
+        assert [one.key for one in list_takedowns(connection, "annotator")] == [PSEUDONYM]
+    assert {office.finish("bob").pair_id for _ in office.pair_ids} == set(office.pair_ids)
+    assert erase(store, "nobody") == 0
+
+
+def test_others_keep_what_they_judged(store: Store, office: Office) -> None:
+    office.finish("bob")
+    office.finish("ann")
+    erase(store, "ann")
+    with store.read() as connection:
+        assert {event.annotator_id for event in judgements.list_events(connection)} == {"bob"}
+
+
+def test_a_batch_given_to_an_erased_person_does_not_open_to_all(
+    store: Store, office: Office
+) -> None:
+    office.change_batch(1, annotators=("ann",))
+    assert office.lease("bob") is None
+    erase(store, "ann")
+    assert office.lease("bob") is None
+    assert office.batch(1).annotators == (PSEUDONYM,)

@@ -1,0 +1,382 @@
+"""Taking down a creative, and erasing a person: nothing of them is left anywhere."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+from sqlalchemy import select
+
+from app.bootstrap import Studio, open_studio
+from app.commands import takedown
+from app.commands.build_pairs import build_workspace_pairs, newest_settings
+from app.commands.doctor import check_all
+from app.commands.report_pairs import shrink_picture
+from app.commands.takedown import erase_annotator, take_down_creative
+from app.commands.users import add_user
+from creativepair.errors import InputError, NotFoundError, StateError
+from creativepair.records import Creative, Pair, PairStatus
+from creativepair.store import catalogue, gold, pairs, tables, users
+from exports import builder
+from exports.builder import build_release
+from exports.earlier import read_earlier
+from exports.listing import find_release, list_releases, read_manifest
+from exports.outlook import preview_release
+from exports.verification import verify_release
+
+if TYPE_CHECKING:
+    from tests.unit.app.conftest import Answer
+
+Run = Callable[..., "Answer"]
+NOW = datetime(2025, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def judged(judged_root: Path) -> Iterator[Studio]:
+    """A judged workspace with the releases 0.1.0 and 1.0.0."""
+    studio = open_studio(judged_root)
+    for version in ("0.1.0", "1.0.0"):
+        build_release(studio.workspace, studio.store, version)
+    yield studio
+    studio.store.close()
+
+
+def released_pairs(studio: Studio, version: str = "1.0.0") -> list[str]:
+    return sorted(read_earlier(studio.workspace, version).released)
+
+
+def find_pair(studio: Studio, pair_id: str) -> Pair:
+    with studio.store.read() as connection:
+        return pairs.get_pair(connection, pair_id)
+
+
+def a_released_creative(studio: Studio) -> Creative:
+    pair = find_pair(studio, released_pairs(studio)[0])
+    with studio.store.read() as connection:
+        return catalogue.get_creative(connection, pair.item_id, pair.creative_a)
+
+
+def all_bytes_below(root: Path) -> Iterator[tuple[Path, bytes]]:
+    for path in root.rglob("*"):
+        if path.is_file():
+            yield path, path.read_bytes()
+
+
+def annotators_of(studio: Studio) -> list[str]:
+    with studio.store.read() as connection:
+        column = tables.judgement_events.c.annotator_id
+        return sorted(connection.execute(select(column).distinct()).scalars())
+
+
+def test_a_taken_down_creative_is_gone_from_blobs_thumbnails_reports_and_releases(
+    judged: Studio,
+) -> None:
+    creative = a_released_creative(judged)
+    shown = shrink_picture(judged, creative.derivative_sha256)
+    assert shown
+    reports = judged.workspace.root / "reports"
+    reports.mkdir()
+    (reports / "pairs-1.html").write_text(f'<img src="{shown}">', encoding="utf-8")
+    (reports / "pairs-2.html").write_text("<p>without it</p>", encoding="utf-8")
+    stored = [
+        shown.encode(),
+        judged.workspace.originals.get(creative.image_sha256),
+        judged.workspace.derivatives.get(creative.derivative_sha256),
+    ]
+    report = take_down_creative(judged, creative.creative_id, reason="the owner asked")
+    assert {"item_id": creative.item_id, "creative_id": creative.creative_id} in report.creatives
+    assert report.releases == ["0.1.0", "1.0.0"]
+    assert report.files >= 2
+    for path, data in all_bytes_below(judged.workspace.root):
+        if "input" in path.parts:  # what it was ingested from is the user's
+            continue
+        assert not any(picture in data for picture in stored), path
+        assert creative.derivative_sha256 not in path.name
+    assert [path.name for path in reports.iterdir()] == ["pairs-2.html"]
+
+
+def test_a_withdrawn_release_keeps_its_manifest_and_its_name_and_says_why(judged: Studio) -> None:
+    before = read_manifest(judged.workspace, "1.0.0")
+    take_down_creative(judged, a_released_creative(judged).creative_id, reason="the owner asked")
+    left = {path.name for path in find_release(judged.workspace, "1.0.0").rglob("*")}
+    assert left == {"manifest.json", "withdrawn.json"}
+    assert read_manifest(judged.workspace, "1.0.0") == before
+    verification = verify_release(judged.workspace, "1.0.0")
+    assert verification.withdrawn
+    assert not verification.ok
+    assert [problem.split(": ")[1] for problem in verification.problems] == ["the owner asked"]
+    with pytest.raises(StateError, match="exists already"):
+        build_release(judged.workspace, judged.store, "1.0.0")
+    with pytest.raises(StateError, match="nothing of its data is left"):
+        read_earlier(judged.workspace, "1.0.0")
+
+
+def test_the_next_release_is_a_major_without_the_pairs_of_the_creative(judged: Studio) -> None:
+    before = released_pairs(judged)
+    creative = a_released_creative(judged)
+    report = take_down_creative(judged, creative.creative_id)
+    assert report.pairs >= 1
+    outlook = preview_release(judged.workspace, judged.store)
+    assert outlook.next_version
+    assert outlook.next_version.version == "2.0.0"
+    assert outlook.next_version.reasons == ("release 1.0.0 was withdrawn",)
+    build_release(judged.workspace, judged.store, "2.0.0")
+    assert verify_release(judged.workspace, "2.0.0").problems == []
+    after = released_pairs(judged, "2.0.0")
+    assert 0 < len(after) < len(before)
+    for pair_id in set(before) - set(after):
+        pair = find_pair(judged, pair_id)
+        assert (pair.status, pair.reject_reason) == (PairStatus.WITHDRAWN, "taken_down")
+        assert creative.creative_id in (pair.creative_a, pair.creative_b)
+
+
+def test_releases_without_the_creative_stand(judged: Studio) -> None:
+    creative = a_released_creative(judged)
+    take_down_creative(judged, creative.creative_id)
+    build_release(judged.workspace, judged.store, "2.0.0")
+    other = find_pair(judged, released_pairs(judged, "2.0.0")[0])
+    with judged.store.read() as connection:
+        unreleased = [
+            c
+            for c in catalogue.list_creatives(connection)
+            if c.item_id != other.item_id
+            and not any(
+                c.creative_id in (p.creative_a, p.creative_b)
+                for p in (find_pair(judged, i) for i in released_pairs(judged, "2.0.0"))
+            )
+        ]
+    if not unreleased:
+        pytest.fail("the workspace is too small for this test")
+    report = take_down_creative(judged, unreleased[0].creative_id)
+    assert report.releases == []
+    assert verify_release(judged.workspace, "2.0.0").problems == []
+
+
+def test_no_build_pairs_it_and_no_check_misses_it(judged: Studio) -> None:
+    creative = a_released_creative(judged)
+    take_down_creative(judged, creative.creative_id)
+    build, _ = build_workspace_pairs(judged, newest_settings(judged))
+    assert not [p for p in build.pairs if creative.creative_id in (p.creative_a, p.creative_b)]
+    checks = {check.name: check for check in check_all(judged.workspace.root)}
+    assert checks["images"].ok, checks["images"].message
+
+
+def test_an_ingest_cannot_bring_the_picture_back_under_any_name(
+    judged: Studio, tmp_path: Path, run: Run
+) -> None:
+    creative = a_released_creative(judged)
+    picture = tmp_path / "again.jpg"
+    picture.write_bytes(judged.workspace.originals.get(creative.image_sha256))
+    Image.new("RGB", (64, 64), (10, 200, 30)).save(tmp_path / "other.png")
+    take_down_creative(judged, creative.creative_id)
+    (tmp_path / "creatives.csv").write_text(
+        "item_id,creative_id,image\n"
+        f"{creative.item_id},{creative.creative_id},again.jpg\n"
+        f"{creative.item_id},renamed,again.jpg\n"
+        f"{creative.item_id},another,other.png\n",
+        encoding="utf-8",
+    )
+    root = judged.workspace.root
+    answer = run("ingest", "--creatives", tmp_path / "creatives.csv", "--workspace", root, "--json")
+    assert (answer.json["creatives"], answer.json["rejected"]) == (1, 2)
+    rejects = Path(answer.json["rejects_file"]).read_text(encoding="utf-8")
+    assert rejects.count("taken down") == 2
+    assert not judged.workspace.originals.exists(creative.image_sha256)
+    assert not judged.workspace.derivatives.exists(creative.derivative_sha256)
+
+
+def test_creatives_that_show_the_same_picture_go_together(judged: Studio) -> None:
+    creative = a_released_creative(judged)
+    twin = creative.model_copy(update={"creative_id": "twin"})
+    with judged.store.write() as connection:
+        catalogue.put_creatives(connection, [twin])
+    report = take_down_creative(judged, "twin")
+    named = {(c["item_id"], c["creative_id"]) for c in report.creatives}
+    assert named >= {(creative.item_id, creative.creative_id), (twin.item_id, "twin")}
+
+
+def test_gold_made_of_it_is_asked_no_more_and_its_copies_are_deleted(
+    judged: Studio, run: Run
+) -> None:
+    root = judged.workspace.root
+    assert run("gold", "add", "--number", "30", "--workspace", root).exit_code == 0
+    creative = a_released_creative(judged)
+    with judged.store.read() as connection:
+        made = [
+            one
+            for one in gold.list_gold(connection)
+            if creative.derivative_sha256 in (one.derivative_a, one.derivative_b)
+        ]
+        creatives = catalogue.list_creatives(connection)
+    assert {one.kind.value for one in made} >= {"degraded"}
+    own = {c.derivative_sha256 for c in creatives}
+    copies = {d for one in made for d in (one.derivative_a, one.derivative_b)} - own
+    assert copies
+    report = take_down_creative(judged, creative.creative_id)
+    assert report.files >= 2 + len(copies)
+    assert not any(judged.workspace.derivatives.exists(sha256) for sha256 in copies)
+    with judged.store.read() as connection:
+        left = {one.pair_id for one in gold.list_gold(connection)}
+        statuses = {pairs.get_pair(connection, one.pair_id).status for one in made}
+        shown = {c.derivative_sha256 for c in catalogue.list_creatives(connection)}
+    assert not left & {one.pair_id for one in made}
+    assert statuses == {PairStatus.WITHDRAWN}
+    assert all(judged.workspace.derivatives.exists(sha256) for sha256 in shown)
+
+
+def test_a_dry_run_deletes_nothing(judged: Studio) -> None:
+    creative = a_released_creative(judged)
+    before = {path: len(data) for path, data in all_bytes_below(judged.workspace.releases)}
+    report = take_down_creative(judged, creative.creative_id, dry_run=True)
+    assert report.dry_run
+    assert report.releases == ["0.1.0", "1.0.0"]
+    assert {p: len(data) for p, data in all_bytes_below(judged.workspace.releases)} == before
+    assert verify_release(judged.workspace, "1.0.0").ok
+    assert judged.workspace.originals.exists(creative.image_sha256)
+    assert find_pair(judged, released_pairs(judged)[0]).status is PairStatus.CANDIDATE
+
+
+@pytest.mark.parametrize("step", ["withdraw_release", "_purge"])
+def test_a_takedown_that_is_interrupted_is_finished_by_asking_again(
+    judged: Studio, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    creative = a_released_creative(judged)
+
+    def fail(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(takedown, step, fail)
+        with pytest.raises(KeyboardInterrupt):
+            take_down_creative(judged, creative.creative_id)
+    take_down_creative(judged, creative.creative_id)
+    assert {bool(one.withdrawal) for one in list_releases(judged.workspace)} == {True}
+    assert not judged.workspace.originals.exists(creative.image_sha256)
+
+
+def test_a_withdrawal_that_was_interrupted_is_seen_and_finished(judged: Studio) -> None:
+    creative = a_released_creative(judged)
+    folder = find_release(judged.workspace, "1.0.0")
+    data = next(folder.glob("data/default/*.parquet")).read_bytes()
+    take_down_creative(judged, creative.creative_id)
+    (folder / "data" / "default").mkdir(parents=True)
+    left = folder / "data" / "default" / "train-00000-of-00001.parquet"
+    left.write_bytes(data)
+    assert verify_release(judged.workspace, "1.0.0").problems[1:] == [
+        "data/default/train-00000-of-00001.parquet should have been deleted"
+    ]
+    assert take_down_creative(judged, creative.creative_id).releases == ["1.0.0"]
+    assert not left.exists()
+
+
+def test_a_release_that_cannot_be_read_stops_a_takedown_before_anything_is_deleted(
+    judged: Studio,
+) -> None:
+    creative = a_released_creative(judged)
+    (find_release(judged.workspace, "1.0.0") / "manifest.json").write_text("{", encoding="utf-8")
+    with pytest.raises(StateError, match=r"1\.0\.0"):
+        take_down_creative(judged, creative.creative_id)
+    assert judged.workspace.originals.exists(creative.image_sha256)
+    assert verify_release(judged.workspace, "0.1.0").ok
+
+
+@pytest.mark.parametrize("step", ["_write_descriptions", "publish"])
+def test_a_release_that_is_built_during_a_takedown_does_not_stand(
+    judged: Studio, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    creative = a_released_creative(judged)
+    usual = getattr(builder, step)
+
+    def overtaken(*args: object, **named: object) -> object:
+        take_down_creative(judged, creative.creative_id)
+        return usual(*args, **named)
+
+    monkeypatch.setattr(builder, step, overtaken)
+    with pytest.raises(StateError, match="taken down while the release was built"):
+        build_release(judged.workspace, judged.store, "0.2.0")
+    standing = [one.version for one in list_releases(judged.workspace) if not one.withdrawal]
+    assert standing == []
+
+
+def test_unknown_and_ambiguous_creatives_are_named(judged: Studio) -> None:
+    with pytest.raises(NotFoundError, match="no creative 'nowhere'"):
+        take_down_creative(judged, "nowhere")
+    creative = a_released_creative(judged)
+    with judged.store.write() as connection:
+        items = catalogue.list_items(connection)
+        elsewhere = next(i.item_id for i in items if i.item_id != creative.item_id)
+        other = creative.model_copy(
+            update={
+                "item_id": elsewhere, "image_sha256": "1" * 64, "pixel_sha256": "2" * 64,
+                "derivative_sha256": "3" * 64,
+            }
+        )  # fmt: skip
+        catalogue.put_creatives(connection, [other])
+    with pytest.raises(InputError, match="2 items have a creative"):
+        take_down_creative(judged, creative.creative_id)
+    with pytest.raises(NotFoundError, match="of item nowhere"):
+        take_down_creative(judged, creative.creative_id, "nowhere")
+    report = take_down_creative(judged, creative.creative_id, creative.item_id, dry_run=True)
+    assert len(report.creatives) == 1
+    with pytest.raises(InputError, match="600 characters"):
+        take_down_creative(judged, creative.creative_id, reason="x" * 600)
+
+
+def test_an_erased_person_is_gone_and_so_is_every_release_with_their_word(judged: Studio) -> None:
+    name = annotators_of(judged)[0]
+    add_user(judged, "lead", role="lead")
+    add_user(judged, name, role="annotator")
+    report = erase_annotator(judged, name, reason="asked to be forgotten")
+    assert report.releases == ["0.1.0", "1.0.0"]
+    assert report.decisions > 0
+    assert name not in annotators_of(judged)
+    with judged.store.read() as connection:
+        assert [user.user_id for user in users.list_users(connection)] == ["lead"]
+        for table in tables.metadata.sorted_tables:
+            rows = [row._asdict() for row in connection.execute(select(table))]
+            assert f'"{name}"' not in json.dumps(rows, default=str), table.name
+    assert verify_release(judged.workspace, "1.0.0").withdrawn
+    assert erase_annotator(judged, name).decisions == 0  # again is no error
+
+
+def test_without_annotations_a_release_goes_when_it_has_a_pair_the_person_judged(
+    judged: Studio, tmp_path: Path, run: Run
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("configurations: [default]\n", encoding="utf-8")
+    root = judged.workspace.root
+    built = run("release", "build", "0.2.0", "--plan", plan, "--workspace", root)
+    assert built.exit_code == 0, built.err
+    assert "0.2.0" in erase_annotator(judged, annotators_of(judged)[0]).releases
+
+
+def test_nobody_unknown_and_no_only_account_is_erased(judged: Studio) -> None:
+    with pytest.raises(NotFoundError, match="nobody called 'ghost'"):
+        erase_annotator(judged, "ghost")
+    name = annotators_of(judged)[0]
+    add_user(judged, name, role="lead")
+    with pytest.raises(StateError, match="only account"):
+        erase_annotator(judged, name)
+    assert name in annotators_of(judged)
+
+
+def test_the_command_says_what_went(judged: Studio, run: Run) -> None:
+    creative, root = a_released_creative(judged), judged.workspace.root
+    for words in ((), ("--creative", "x", "--annotator", "y"), ("--annotator", "y", "--item", "z")):
+        assert run("release", "takedown", *words, "--workspace", root).exit_code == 2
+    answer = run(
+        "release", "takedown", "--creative", creative.creative_id, "--workspace", root, "--json"
+    )
+    assert answer.json["releases"] == ["0.1.0", "1.0.0"]
+    listed = run("release", "list", "--workspace", root)
+    assert listed.out.count("withdrawn on") == 2
+    verified = run("release", "verify", "1.0.0", "--workspace", root, "--json")
+    assert verified.exit_code == 1
+    assert verified.json["withdrawn"] is True
+    shown = run("release", "show", "1.0.0", "--workspace", root, "--json")
+    assert shown.json["withdrawn"]["reason"] == "a creative in it was taken down"
+    again = run("release", "takedown", "--creative", creative.creative_id, "--workspace", root)
+    assert "Releases that are withdrawn: none" in again.out
