@@ -36,6 +36,7 @@ ROUTES: Mapping[str, frozenset[Role]] = {
     "desk": _EVERYBODY,
     "adjudication": _REVIEWERS,
     "creative": _EVERYBODY,
+    "release": _ANALYSTS,
     "sign-out": _EVERYBODY,
     # Streamlit's own: its shell, its files and the socket on which `streamlit_app` asks again.
     **dict.fromkeys(("_stcore", "static", "media", "component", "favicon.png"), _EVERYBODY),

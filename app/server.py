@@ -18,6 +18,7 @@ from annotators.batches import fill
 from app.accounts.forms import account_routes
 from app.accounts.gate import SessionGate
 from app.bootstrap import Studio, serve_studio
+from app.downloads import download_routes
 from app.guard import LOOPBACK_HOSTS, HostGuard, LocalGuard, require_loopback
 from app.routes import ShortCut, desk_routes
 from creativepair.errors import StateError
@@ -80,7 +81,7 @@ def build_app(
     with studio.store.write() as connection:
         # Pairs of a workspace that an older program built have no tasks yet.
         fill(connection, studio.workspace, now=datetime.now(UTC))
-    routes = desk_routes(studio)
+    routes = [*desk_routes(studio), *download_routes(studio)]
     short_cut = Middleware(ShortCut, routes=routes)
     if not asks:
         return st.App(_SCRIPT, routes=routes, middleware=[Middleware(LocalGuard), short_cut])

@@ -21,6 +21,7 @@ pages = [
     st.Page("pages/adjudicate.py", title="Adjudicate"),
     st.Page("pages/pairs.py", title="Pairs"),
     st.Page("pages/team.py", title="Team"),
+    st.Page("pages/releases.py", title="Releases"),
     st.Page("pages/help.py", title="Help"),
     st.Page("pages/import.py", title="Import"),
     st.Page("pages/settings.py", title="Settings"),

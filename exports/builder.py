@@ -26,7 +26,7 @@ from exports.card import CARD_FILE, render_card
 from exports.configurations import CONFIGURATIONS, Renderer
 from exports.counts import Tally
 from exports.croissant import CROISSANT_FILE, render_croissant
-from exports.earlier import Base, find_base
+from exports.earlier import find_base
 from exports.gates import ReleaseRefusedError
 from exports.leakage import refuse_leaks
 from exports.manifest import (
@@ -51,7 +51,6 @@ from exports.pseudonyms import KEY_NAME, pseudonymiser
 from exports.publication import building_folder, publish
 from exports.selection import Reader, Selection
 from exports.splits import RADIUS_BITS, SPLITS
-from exports.versions import check_version, is_free
 from exports.withdrawal import Withdrawal, withdraw_release
 
 _KEPT_IMAGES = 16
@@ -94,15 +93,9 @@ def build_release(
         ReleaseRefusedError: when gates refuse it; says every reason, with the first twenty pairs.
         StateError: when the version exists, an image is damaged or the disk is full.
     """
-    check_version(version)
     now = (now or datetime.now(UTC)).astimezone(UTC)
     target = workspace.releases / version
-    if target.exists():
-        raise StateError(
-            f"release {version} exists already, and releases never change",
-            hint="Choose a higher version; see creativepair release list",
-        )
-    build = prepare(workspace, plan or Plan(), Base() if is_free(version) else find_base(workspace))
+    build = prepare(workspace, plan or Plan(), find_base(workspace, version))
     with store.write() as connection:
         key = make_key(connection, KEY_NAME, now=now)
     with store.read() as connection:

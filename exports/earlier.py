@@ -15,7 +15,7 @@ from exports.listing import list_releases, read_manifest
 from exports.manifest import Manifest
 from exports.parquet import Record, parse_name, read_records
 from exports.plan import LabelSource
-from exports.versions import is_free
+from exports.versions import check_version, is_free
 from exports.withdrawal import read_withdrawal
 
 _COUNTS = ("ctr_prob_a", "rel_gap", "impressions_a", "clicks_a", "impressions_b", "clicks_b",
@@ -69,8 +69,25 @@ class Base:
     after: str | None = None
 
 
-def find_base(workspace: Workspace) -> Base:
-    """Return what the next release from 1.0.0 on comes after."""
+def find_base(workspace: Workspace, version: str | None = None) -> Base:
+    """Return what a release comes after; below 1.0.0 nothing.
+
+    Args:
+        version: that it will have; the next one from 1.0.0 on when not given.
+
+    Raises:
+        InputError: when that is no version.
+        StateError: when it exists.
+    """
+    if version is not None:
+        check_version(version)
+        if (workspace.releases / version).exists():
+            raise StateError(
+                f"release {version} exists already, and releases never change",
+                hint="Choose a higher version; see creativepair release list",
+            )
+        if is_free(version):
+            return Base()
     found = [one for one in list_releases(workspace) if not is_free(one.version)]
     standing = [one.version for one in found if one.withdrawal is None]
     return Base(standing[-1] if standing else None, found[-1].version if found else None)

@@ -1,7 +1,7 @@
 """What a release would be if it were built now, and every gate that can be looked at before."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -58,15 +58,24 @@ class Build:
     after: str | None
 
 
-def preview_release(workspace: Workspace, store: Store, plan: Plan | None = None) -> Outlook:
-    """Say what a release from 1.0.0 on would hold and what keeps it from being built.
+def preview_release(
+    workspace: Workspace, store: Store, plan: Plan | None = None, version: str | None = None
+) -> Outlook:
+    """Say what a release would hold and what keeps it from being built.
+
+    Args:
+        version: the number it would carry; the next one from 1.0.0 on when not given.
 
     Raises:
-        InputError, StateError: when the plan or the release it follows cannot be used at all.
+        InputError, StateError: when the plan, the number or the release it follows cannot be used
+            at all.
     """
-    build = prepare(workspace, plan or Plan(), find_base(workspace))
+    build = prepare(workspace, plan or Plan(), find_base(workspace, version))
     with store.read() as connection:
-        return look_out(connection, build)[0]
+        outlook = look_out(connection, build)[0]
+    if version is None:
+        return outlook
+    return replace(outlook, refusals=(*outlook.refusals, *refuse_number(version, outlook)))
 
 
 def prepare(workspace: Workspace, plan: Plan, base: Base) -> Build:

@@ -30,6 +30,7 @@ from creativepair.records import HumanVerdict, Lease
 from creativepair.store import gold, judgements, pairs
 from creativepair.store.users import Role
 from creativepair.workspace import SETTINGS_FILE, Review
+from exports.builder import build_release
 from tests.desk_server import DeskServer
 from tests.e2e.browsing import launch_browser, sign_in, wait_until_shown
 from tests.people import add_person
@@ -67,6 +68,8 @@ def fill_desk(root: Path) -> Studio:
             judged += 1
         else:
             at_work.remove(who)
+    for version in ("0.1.0", "0.2.0"):
+        build_release(studio.workspace, studio.store, version)
     # What comes now is shown as most annotators see it, with nothing before the verdict.
     file = root / SETTINGS_FILE
     shares = file.read_text(encoding="utf-8")
@@ -156,6 +159,8 @@ def photograph(page: Page, desk: DeskServer, keep: Callable[[str], None]) -> Non
     keep("review-reveal")
     for name, there in PLACES.items():
         page.goto(f"{desk.url}/{name}")
+        if name in VIEWS:
+            page.get_by_test_id("stButtonGroup").get_by_text(VIEWS[name]).click()
         page.get_by_text(there).first.wait_for(timeout=30_000)
         settle(page)
         keep(name)
@@ -170,12 +175,15 @@ PLACES = {
     "adjudicate": "Judgements",
     "pairs": "Page 1",
     "team": "People",
+    "releases": "Pairs it would hold",
     "help": "What happens to a verdict",
     "import": "Pairs come from everything",
     "settings": "Pairs that would be candidates",
     "account": "You are signed in as",
 }
 """Pages, with words that show that a page is there."""
+VIEWS = {"releases": "Build"}
+"""Pages whose first view is not the one to show first, with the one that is."""
 NUM_SCREENS = {"team": 3, "settings": 2, "guidelines": 2}
 
 

@@ -39,6 +39,7 @@ SHOWS = {
     "adjudicate": "Judgements",
     "team": "People",
     "pairs": "Page 1",
+    "releases": "Pairs it would hold",
     "import": "Pairs come from everything",
     "settings": "Pairs that would be candidates",
 }

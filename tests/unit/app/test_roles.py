@@ -33,6 +33,7 @@ WANTED = {
     "/desk/guidelines": EVERYBODY,
     "/desk/report": EVERYBODY,
     "/creative/0": EVERYBODY,
+    "/release/1.0.0.tar": {Role.LEAD, Role.RESEARCHER},
     "/sign-out": EVERYBODY,
     "/_stcore/stream": EVERYBODY,
     "/static/js/index.js": EVERYBODY,

@@ -1,0 +1,256 @@
+"""Releases: what there is, what changed, and the next one; for leads and researchers."""
+
+import streamlit as st
+
+from app.accounts.current import require_role
+from app.bootstrap import served_studio
+from app.commands.build_release import ReleaseBuilds
+from app.commands.read_release import ReleaseRow, list_files, read_card, read_rows
+from app.reports.diff_page import KINDS, render_diff_page
+from app.tables import markdown_table
+from creativepair.errors import CreativePairError
+from creativepair.store.users import Role
+from exports.changes import Changes, compare
+from exports.earlier import read_earlier
+from exports.listing import read_manifest
+from exports.outlook import Outlook, preview_release
+from exports.plan import Plan, parse_plan
+from exports.verification import verify_release
+
+FIRST = "0.1.0"
+SHOWN_PAIRS = 20
+PLAN_HINT = "label_source: ctr      # or human; docs/releases.md lists every line"
+studio = served_studio()
+person = require_role("releases")
+
+
+@st.cache_resource
+def builds() -> ReleaseBuilds:
+    """Return the builds of this process."""
+    return ReleaseBuilds()
+
+
+def megabytes(number: int | None) -> str:
+    """Return bytes in MiB."""
+    return "" if number is None else f"{number / 2**20:,.1f}"
+
+
+def show_list(rows: list[ReleaseRow]) -> None:
+    """List the releases."""
+    st.markdown(
+        markdown_table(
+            ["Version", "Built (UTC)", "Pairs", "MiB", "State"],
+            [
+                [
+                    row.version,
+                    f"{row.built_at:%Y-%m-%d %H:%M}" if row.built_at else "",
+                    "" if row.num_pairs is None else f"{row.num_pairs:,}",
+                    megabytes(row.num_bytes) if row.stands else "",
+                    row.state,
+                ]
+                for row in rows
+            ],
+        )
+    )
+
+
+def show_release(version: str) -> None:
+    """Show one release: its card, its files, whether it is whole."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.link_button("Download all, as tar", f"release/{version}.tar", icon=":material/download:")
+        check = st.button("Check every byte and rule", icon=":material/fact_check:")
+    if check:
+        with st.spinner("Checking"):
+            found = verify_release(studio.workspace, version)
+        if found.ok:
+            st.success(f"Release {version} is whole: every byte and every rule.")
+        else:
+            st.error(f"Release {version} is not as it should be.")
+            st.text("\n".join(found.problems[:SHOWN_PAIRS]))
+    with st.expander("Files"):
+        manifest = read_manifest(studio.workspace, version)
+        st.markdown(
+            markdown_table(
+                ["File", "MiB"],
+                [
+                    [f"[{name}](release/{version}/{name})", megabytes(num_bytes)]
+                    for name, num_bytes in list_files(manifest)
+                ],
+            )
+        )
+        st.caption(f"SHA-256 of the data: {manifest.digest}")
+    with st.container(border=True):
+        st.markdown(read_card(studio, version))
+
+
+@st.cache_data(max_entries=4, show_spinner="Comparing the releases …")
+def compare_releases(old: str, new: str) -> tuple[Changes, str]:
+    """Return what changed, and the page about it; releases never change."""
+    before, after = read_earlier(studio.workspace, old), read_earlier(studio.workspace, new)
+    changes = compare(before.released, after.released)
+    return changes, render_diff_page(before, after, changes)
+
+
+def show_comparison(versions: list[str]) -> None:
+    """Compare two releases."""
+    if len(versions) < 2:
+        st.info("Two releases that stand are needed to compare.")
+        return
+    left, right = st.columns(2)
+    new = left.selectbox("Release", versions, key="compare_new")
+    earlier = [version for version in versions if version != new]
+    after = versions.index(new)
+    place = min(after, len(earlier) - 1)
+    old = right.selectbox("compared with", earlier, index=place, key=f"compare_old_{new}")
+    changes, page = compare_releases(old, new)
+    found = [(KINDS[kind], pair_ids) for kind, pair_ids in changes.items() if pair_ids]
+    if not found:
+        st.success("No pair differs.")
+    else:
+        st.markdown(
+            markdown_table(
+                ["What changed", "Pairs", "The first of them"],
+                [[what, f"{len(pair_ids):,}", ", ".join(pair_ids[:3])] for what, pair_ids in found],
+            )
+        )
+    st.download_button(
+        "Download the comparison, as HTML", page, f"diff-{old}-{new}.html", "text/html",
+        icon=":material/download:",
+    )  # fmt: skip
+
+
+def show_build() -> None:
+    """Offer the next release, with what it would hold and what refuses it."""
+    if person.role is not Role.LEAD:
+        st.info("Leads build releases. Below is what the next one would be.")
+    text = st.text_area(
+        "Plan, as YAML; an empty one is the plan of defaults",
+        key="release_plan",
+        placeholder=PLAN_HINT,
+        height=140,
+    )
+    try:
+        plan = parse_plan(text)
+        with st.spinner("Looking at the gates"):
+            version, outlook = choose_version(plan)
+    except CreativePairError as error:
+        st.error(f"{error.message}. {error.hint}")
+        return
+    show_outlook(outlook)
+    if person.role is Role.LEAD:
+        st.button(
+            f"Build {version}",
+            type="primary",
+            disabled=bool(outlook.refusals) or is_building(),
+            on_click=start,
+            args=(version, plan),
+        )
+
+
+def choose_version(plan: Plan) -> tuple[str, Outlook]:
+    """Ask for the number, suggesting the one that the changes ask for."""
+    if not rows or rows[0].version.startswith("0."):  # below 1.0.0 any number will do
+        suggested, outlook = next_free(), None
+    else:
+        outlook = preview_release(studio.workspace, studio.store, plan)
+        suggested = outlook.next_version.version if outlook.next_version else ""
+    version = st.text_input("Version", suggested, max_chars=40).strip()
+    if outlook is None or version != suggested:
+        outlook = preview_release(studio.workspace, studio.store, plan, version)
+    return version, outlook
+
+
+def next_free() -> str:
+    """Return the number after the highest below 1.0.0."""
+    return f"0.{int(rows[0].version.split('.')[1]) + 1}.0" if rows else FIRST
+
+
+def show_outlook(outlook: Outlook) -> None:
+    """Say what a release would hold, its number, and every gate that refuses it."""
+    selection = outlook.selection
+    splits = ", ".join(f"{number:,} {split}" for split, number in selection.splits.items())
+    left, right = st.columns(2)
+    with left:
+        st.metric("Pairs it would hold", f"{len(selection.released):,}")
+        st.text(splits or "no split")
+        if (wanted := outlook.next_version) and outlook.base:
+            st.text(f"After {wanted.after} it is {wanted.version}: {', '.join(wanted.reasons)}.")
+    with right:
+        if reasons := [(why, number) for why, number in selection.left_out.items() if number]:
+            st.caption("Left out")
+            st.markdown(
+                markdown_table(
+                    ["Why", "Pairs"], [[w.replace("_", " "), f"{n:,}"] for w, n in reasons]
+                )
+            )
+    for refusal in outlook.refusals:
+        st.error(f"{refusal.message}. {refusal.hint}")
+    if not outlook.refusals:
+        st.success("No gate refuses it. The finished files are looked through once more.")
+
+
+def start(version: str, plan: Plan) -> None:
+    """Begin to build; what comes of it is shown above the form."""
+    try:
+        builds().start(studio, version, plan)
+    except CreativePairError as error:
+        st.error(f"{error.message}. {error.hint}")
+
+
+def is_building() -> bool:
+    """Whether a build goes on."""
+    last = builds().last
+    return last is not None and not last.result.done()
+
+
+@st.fragment(run_every="2s" if is_building() else None)
+def show_progress() -> None:
+    """Say how the last build goes."""
+    last = builds().last
+    if last is None:
+        return
+    if not last.result.done():
+        st.info(f"Building {last.version}, since {last.started_at:%H:%M:%S} UTC.")
+        return
+    if st.session_state.get("seen_build") != last.started_at:
+        st.session_state["seen_build"] = last.started_at
+        st.rerun()  # the list has one more
+    error = last.result.exception()
+    if error is None:
+        built = last.result.result()
+        st.success(f"Release {built.version} is there: {built.rows:,} pairs.")
+    elif isinstance(error, CreativePairError):
+        st.error(f"Release {last.version} was not built. {error.message}. {error.hint}")
+    else:
+        st.error(f"Release {last.version} was not built: a fault of the program. Please report it.")
+
+
+st.title("Releases")
+rows = read_rows(studio)
+if rows:
+    show_list(rows)
+else:
+    st.info("There are no releases yet.")
+with st.container():  # what is said must not give the elements below it other places
+    show_progress()
+standing = [row.version for row in rows if row.stands]
+view = st.segmented_control(
+    "View",
+    ["Read", "Compare", "Build"],
+    default="Read" if standing else "Build",
+    required=True,
+    key="releases_view",
+    label_visibility="collapsed",
+)
+try:
+    if view == "Build":
+        show_build()
+    elif view == "Compare":
+        show_comparison(standing)
+    elif standing:
+        chosen = st.selectbox("Release", standing)
+        show_release(chosen)
+    else:
+        st.info("No release stands. Build one.")
+except CreativePairError as error:
+    st.error(f"{error.message}. {error.hint}")
