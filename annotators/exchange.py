@@ -1,15 +1,17 @@
 """Judgements as a table for other tools, and back."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError, field_validator, model_validator
 from sqlalchemy import Connection
 
 from annotators.state import to_judgements
+from creativepair.cells import restore_cell
 from creativepair.errors import NotFoundError
 from creativepair.ingestion.files import RawRow
 from creativepair.ingestion.rejects import Reject, reject_invalid, reject_row
@@ -105,7 +107,7 @@ def import_rows(connection: Connection, protocol: Protocol, rows: Iterable[RawRo
             rejects.append(reject_row(raw, raw.problem))
             continue
         try:
-            row = _parse(raw.values)
+            row = _parse(raw)
             pairs.get_pair(connection, row.pair_id)
         except ValidationError as error:
             rejects.append(reject_invalid(raw, error))
@@ -134,8 +136,11 @@ def _key(judgement: Judgement) -> tuple[str, str, int]:
     return judgement.pair_id, judgement.annotator_id, judgement.pass_
 
 
-def _parse(values: Mapping[str, Any]) -> JudgementRow:
-    return JudgementRow.model_validate({k: v for k, v in values.items() if k in COLUMNS})
+def _parse(raw: RawRow) -> JudgementRow:
+    values = {name: value for name, value in raw.values.items() if name in COLUMNS}
+    if {".csv", ".tsv"} & set(Path(raw.file).suffixes):  # its cells were escaped when written
+        values |= {n: restore_cell(value) for n, value in values.items() if isinstance(value, str)}
+    return JudgementRow.model_validate(values)
 
 
 def _row(judgement: Judgement) -> dict[str, Any]:

@@ -178,6 +178,30 @@ def release_verify(
         raise typer.Exit(1)
 
 
+@release_cli.command("export")
+def release_export(
+    version: Version,
+    form: Annotated[str, typer.Option("--as", help="webdataset, label-studio, csv or paper.")],
+    out: Annotated[Path, typer.Option("--out", help="A folder that is not there yet.")],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a finished release in another form."""
+    from app.bootstrap import open_studio
+    from exports.formats.conversion import FORMS, convert_release
+
+    if form not in FORMS:
+        raise typer.BadParameter(f"--as {form}: choose one of {', '.join(FORMS)}")
+    made = convert_release(open_studio(workspace).workspace, version, form, out)
+    result = {
+        "version": version,
+        "rows": made.rows,
+        "files": [str(file) for file in made.files],
+        "path": str(made.path),
+    }
+    emit(result, as_json=as_json, lines=f"Wrote {_pairs(made.rows)} as {form}\n{made.path}")
+
+
 @release_cli.command("takedown")
 def release_takedown(
     creative: Annotated[

@@ -19,6 +19,9 @@ Order = Literal["AB", "BA"]
 """Presentation order: `AB` shows A as image 1."""
 
 ORDERS: tuple[Order, Order] = ("AB", "BA")
+Names = tuple[str, str]
+POSITIONS: Names = ("1", "2")
+"""What the first and the second image are called: digits, which are tokens of their own."""
 _FORM = re.compile(r"<think>\n(.*)\n</think>\n<answer>([12])</answer>", re.DOTALL)
 _LINE = re.compile(r"(\d+)\. ([a-z_]+): (yes|no|tie|1|2)(?: \| (.+))?")
 _REFERENCE = re.compile(r"\{([AB])\}")
@@ -126,8 +129,12 @@ def check_wording(chain: Chain) -> None:
         raise ChainError(problems)
 
 
-def render_chain(chain: Chain, protocol: Protocol, order: Order) -> str:
+def render_chain(chain: Chain, protocol: Protocol, order: Order, names: Names = POSITIONS) -> str:
     """Write a complete chain in the form that models read and write.
+
+    Args:
+        names: of the first and the second image; what is written with others than `POSITIONS`
+            `parse_chain` does not read.
 
     Raises:
         ChainError: when the chain does not follow the protocol, or a rationale names a place or
@@ -138,7 +145,7 @@ def render_chain(chain: Chain, protocol: Protocol, order: Order) -> str:
     text = _serialise(chain, protocol, order)
     if _parse(text, protocol, order) != chain:
         raise ChainError(["a rationale holds text that the serialised form cannot carry"])
-    return text
+    return text if names == POSITIONS else _serialise(chain, protocol, order, names)
 
 
 def parse_chain(text: str, protocol: Protocol, order: Order) -> Chain:
@@ -157,8 +164,8 @@ def parse_chain(text: str, protocol: Protocol, order: Order) -> Chain:
     return chain
 
 
-def _serialise(chain: Chain, protocol: Protocol, order: Order) -> str:
-    position = {order[0]: "1", order[1]: "2"}
+def _serialise(chain: Chain, protocol: Protocol, order: Order, names: Names = POSITIONS) -> str:
+    position = dict(zip(order, names, strict=True))
 
     def line(number: int, finding: Finding) -> str:
         rationale = _REFERENCE.sub(lambda m: f"image {position[m[1]]}", finding.rationale)

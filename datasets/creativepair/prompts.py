@@ -8,42 +8,44 @@ the messages.
 
 from typing import Any
 
-from creativepair.chain import Chain, Order, render_chain
+from creativepair.chain import POSITIONS, Chain, Names, Order, render_chain
 from creativepair.protocol import Protocol, Question
 from creativepair.records import Item
 
 Message = dict[str, Any]
 """`role` and `content`, a list of parts; each part has `type` and `text`, None for an image."""
 
-_POSITIONS = {"A": "1", "B": "2"}
 
-
-def render_prompt(item: Item, protocol: Protocol) -> list[Message]:
-    """Return the question about an item's two images; the order decides which is image 1."""
+def render_prompt(item: Item, protocol: Protocol, names: Names = POSITIONS) -> list[Message]:
+    """Return the question about an item's two images; the order decides which comes first."""
+    first, second = names
     parts = [
-        _text(render_instruction(protocol)),
-        _text("Image 1:"),
+        _text(render_instruction(protocol, names)),
+        _text(f"Image {first}:"),
         _image(),
-        _text("Image 2:"),
+        _text(f"Image {second}:"),
         _image(),
         _text(_describe(item)),
     ]
     return [{"role": "user", "content": parts}]
 
 
-def render_target(chain: Chain, protocol: Protocol, order: Order) -> list[Message]:
+def render_target(
+    chain: Chain, protocol: Protocol, order: Order, names: Names = POSITIONS
+) -> list[Message]:
     """Return what a model is to answer.
 
     Raises:
         ChainError: as `render_chain`.
     """
-    return [{"role": "assistant", "content": [_text(render_chain(chain, protocol, order))]}]
+    return [{"role": "assistant", "content": [_text(render_chain(chain, protocol, order, names))]}]
 
 
-def render_instruction(protocol: Protocol) -> str:
+def render_instruction(protocol: Protocol, names: Names = POSITIONS) -> str:
     """Return the part of the prompt that is the same for every pair."""
+    first, second = names
     questions = "\n".join(
-        f"{number}. {question.id}: {question.asks} ({_choices(question)})"
+        f"{number}. {question.id}: {question.asks} ({_choices(question, names)})"
         for number, question in enumerate(protocol.questions, start=1)
     )
     return (
@@ -51,13 +53,15 @@ def render_instruction(protocol: Protocol) -> str:
         "Answer every question in this order, one line each:\n"
         f"{questions}\n"
         "Write the lines between <think> and </think>, each as `number. name: choice | reason`, "
-        "and call the images image 1 and image 2. Then write <answer>1</answer> or "
-        f"<answer>2</answer>, which is your choice on {protocol.answer}."
+        f"and call the images image {first} and image {second}. Then write "
+        f"<answer>{first}</answer> or <answer>{second}</answer>, which is your choice on "
+        f"{protocol.answer}."
     )
 
 
-def _choices(question: Question) -> str:
-    return ", ".join(_POSITIONS.get(verdict, verdict) for verdict in question.verdicts)
+def _choices(question: Question, names: Names) -> str:
+    named = dict(zip("AB", names, strict=True))
+    return ", ".join(named.get(verdict, verdict) for verdict in question.verdicts)
 
 
 def _describe(item: Item) -> str:

@@ -47,6 +47,7 @@ COMMANDS = [
     "release list",
     "release show",
     "release verify",
+    "release export",
     "release takedown",
     "users add",
     "users list",
@@ -576,7 +577,11 @@ def test_a_release_is_built_once_listed_shown_and_verified(run: Run, judged_root
     assert again.exit_code == 1
     assert "exists already" in again.err
     assert tree(path) == before
-    assert run("release", "verify", "0.1.0", *where).json == {"ok": True, "problems": []}
+    assert run("release", "verify", "0.1.0", *where).json == {
+        "ok": True,
+        "problems": [],
+        "withdrawn": False,
+    }
     (path / "README.md").write_text("changed", encoding="utf-8")
     damaged = run("release", "verify", "0.1.0", *where)
     assert (damaged.exit_code, damaged.json["ok"]) == (1, False)
@@ -598,7 +603,10 @@ def test_a_release_is_previewed_follows_another_and_is_compared_with_it(
     built = run("release", "build", "1.0.0", *where, "--json").json
     seen = run("release", "preview", *where, "--json").json
     assert (seen["rows"], seen["follows"], seen["version"]) == (built["rows"], "1.0.0", "1.0.1")
-    assert "It follows 1.0.0: 1.0.1 (nothing else changed)" in run("release", "preview", *where).out
+    assert (
+        "It comes after 1.0.0: 1.0.1 (nothing else changed)"
+        in run("release", "preview", *where).out
+    )
     assert run("release", "build", "1.0.1", *where).exit_code == 0
     page = tmp_path / "diff.html"
     diff = run("release", "diff", "1.0.0", "1.0.1", "--html", page, *where, "--json").json
