@@ -22,16 +22,16 @@ from creativepair.store.keys import make_key
 from creativepair.store.splits import record_splits
 from creativepair.store.takedowns import newest_takedown
 from creativepair.workspace import Workspace
-from exports.card import CARD_FILE, render_card
+from exports.card import CARD_FILE, draw_plots, render_card
 from exports.configurations import CONFIGURATIONS, Renderer
 from exports.counts import Tally
 from exports.croissant import CROISSANT_FILE, render_croissant
 from exports.earlier import find_base
-from exports.gates import ReleaseRefusedError
+from exports.gates import ReleaseRefusedError, measure_blind
 from exports.leakage import refuse_leaks
 from exports.manifest import (
     MANIFEST_FILE,
-    Counts,
+    BlindAgreement,
     Description,
     Drafter,
     EvidenceBuild,
@@ -39,6 +39,7 @@ from exports.manifest import (
     IngestedFile,
     Lineage,
     Manifest,
+    Measured,
     ReleaseSettings,
     describe_file,
     digest_files,
@@ -104,7 +105,8 @@ def build_release(
         if refusals := (*outlook.refusals, *refuse_number(version, outlook)):
             raise ReleaseRefusedError(refusals)
         with building_folder(workspace.releases) as folder, _full_disk_named(workspace.releases):
-            counts = _write_data(folder, build, outlook.selection, reader, key)
+            tally = _write_data(folder, build, outlook.selection, reader, key)
+            counts = tally.counts(_measure_agreement(outlook.selection))
             refuse_leaks(folder, _files(folder))
             description = Description(
                 version=version,
@@ -153,7 +155,7 @@ def _withdraw_overtaken(store: Store, folder: Path, taken: int) -> None:
 
 def _write_data(
     folder: Path, build: Build, selection: Selection, reader: Reader, key: bytes
-) -> Counts:
+) -> Tally:
     # Pairs of an item, which lie beside each other, share pictures.
     read_image = lru_cache(_KEPT_IMAGES)(build.workspace.derivatives.get)
     renderer = Renderer(build.protocol, read_image, pseudonymiser(key))
@@ -174,7 +176,20 @@ def _write_data(
         finally:
             for writer in writers.values():
                 writer.abandon()
-    return tally.counts()
+    return tally
+
+
+def _measure_agreement(selection: Selection) -> BlindAgreement:
+    items = {pair_id: one.item_id for pair_id, one in selection.released.items()}
+    measured = measure_blind(selection.blind, items)
+    return BlindAgreement(
+        pairs=measured.raw.n,
+        **{
+            name: Measured(value=one.value, low=one.low, high=one.high)
+            for name in ("raw", "alpha", "ac1")
+            for one in [getattr(measured, name)]
+        },
+    )
 
 
 def _settings(connection: Connection, build: Build) -> ReleaseSettings:
@@ -215,9 +230,13 @@ def _write_descriptions(folder: Path, name: str, description: Description) -> Ma
     """Write what describes the data: Croissant, the card, the manifest."""
     files = {path: describe_file(folder / path) for path in _files(folder)}
     _write_text(folder / CROISSANT_FILE, render_croissant(name, description, files))
+    for path, plot in draw_plots(description).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        _write_text(folder / path, plot)
     _write_text(folder / CARD_FILE, render_card(name, description))
     # Data is hashed once: it is most of the bytes.
-    files |= {path: describe_file(folder / path) for path in (CROISSANT_FILE, CARD_FILE)}
+    new = [path for path in _files(folder) if path not in files]
+    files |= {path: describe_file(folder / path) for path in new}
     files = dict(sorted(files.items()))
     manifest = Manifest(**dict(description), files=files, digest=digest_files(files))
     _write_text(folder / MANIFEST_FILE, render_manifest(manifest))

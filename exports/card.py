@@ -4,8 +4,10 @@ import json
 from collections.abc import Mapping
 
 from exports.configurations import CONFIGURATIONS
-from exports.manifest import Agreement, Counts, Description
+from exports.counts import FINDINGS
+from exports.manifest import Agreement, BlindAgreement, Counts, Description, Measured
 from exports.plan import ConfigName
+from exports.plots import FOLDER, draw_bars
 
 CARD_FILE = "README.md"
 _HOLDS: dict[ConfigName, str] = {
@@ -49,6 +51,37 @@ def render_card(name: str, release: Description) -> str:
         *_owners_words(release),
     )
     return "\n\n".join(sections) + "\n"
+
+
+def draw_plots(release: Description) -> dict[str, str]:
+    """Return the plots of the card by their path in the release."""
+    counts = release.counts
+    plots = {
+        "impressions": (
+            "Images by how often they were shown",
+            {name: {"images": number} for name, number in counts.impressions.items()},
+            ["images"],
+        ),
+        "gaps": (
+            "Pairs by how much more the winner was clicked",
+            {name: {"pairs": number} for name, number in counts.gaps.items()},
+            ["pairs"],
+        ),
+        "findings": ("Findings of the chains by question", counts.findings, list(FINDINGS)),
+    }
+    return {
+        _plot_path(name): draw_bars(title, rows, series)
+        for name, (title, rows, series) in plots.items()
+        if rows
+    }
+
+
+def _plot_path(name: str) -> str:
+    return f"{FOLDER}/{name}.svg"
+
+
+def _show_plot(name: str, words: str, numbers: Mapping[str, object]) -> str:
+    return f"\n\n![{words}]({_plot_path(name)})" if numbers else ""
 
 
 def _front_matter(name: str, release: Description) -> str:
@@ -149,7 +182,8 @@ def _labels(release: Description) -> str:
             f"\n- Expected share of wrong winners among labels by click-through rate: "
             f"{counts.expected_wrong:.1%}, by the evidence model's own account."
         )
-    return text
+    text += _show_plot("impressions", "How often images were shown", counts.impressions)
+    return text + _show_plot("gaps", "How much more winners were clicked", counts.gaps)
 
 
 def _judging(counts: Counts) -> str:
@@ -163,6 +197,7 @@ def _judging(counts: Counts) -> str:
         f"| blind and click-through rate | {_agreed(agreement['blind_ctr'])} |\n"
         f"| final and click-through rate | {_agreed(agreement['final_ctr'])} |\n"
         f"| blind and final | {_agreed(agreement['blind_final'])} |\n\n"
+        f"{_blind_agreement(counts.blind_agreement)}\n\n"
         "A blind verdict is given before anything else is shown. A final may follow the reveal of "
         "a drafted chain and of the evidence: finals that agree with them are not independent."
     )
@@ -170,14 +205,37 @@ def _judging(counts: Counts) -> str:
 
 def _chains(release: Description) -> str:
     counts = release.counts
+    plot = _show_plot("findings", "Findings of the chains by question", counts.findings)
     drafters = {f"{d.drafter} ({d.model_version})": d.num_drafts for d in release.lineage.drafters}
     return (
         f"Chains follow protocol {release.settings.protocol} and are released only where their "
         f"answer is the label. Status: {_listing(counts.chain_status)}. Of the pairs without one, "
         f"{counts.chains_against_label:,} have a chain that argues for the other image.\n\n"
         f"Drafts in the workspace, by who wrote them: {_listing(drafters)}. An approved chain is "
-        "a machine's text that a person let stand."
+        f"a machine's text that a person let stand.{plot}"
     )
+
+
+def _blind_agreement(agreement: BlindAgreement) -> str:
+    if not agreement.pairs:
+        return "No pair was judged blind by two people, so their agreement is not known."
+    named = (
+        ("share of agreeing answers", agreement.raw),
+        ("Krippendorff's alpha", agreement.alpha),
+        ("Gwet's AC1", agreement.ac1),
+    )
+    rows = "\n".join(f"| {name} | {_measured(one)} |" for name, one in named)
+    return (
+        f"| agreement of blind verdicts on {agreement.pairs:,} pairs | value, 95 % interval |\n"
+        f"|---|---|\n{rows}"
+    )
+
+
+def _measured(one: Measured) -> str:
+    if one.value is None:
+        return "not known"
+    interval = "" if one.low is None else f" ({one.low:.2f} to {one.high:.2f})"
+    return f"{one.value:.2f}{interval}"
 
 
 def _limits(release: Description) -> str:

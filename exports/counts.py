@@ -1,15 +1,21 @@
 """Counting what a release holds, row by row as it is written, for its manifest and its card."""
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping, Sequence, Sized
+from itertools import pairwise
 
 from creativepair.protocol import Protocol
-from exports.manifest import Agreement, Counts
+from exports.manifest import Agreement, BlindAgreement, Counts
 from exports.plan import ConfigName
 from exports.rows import Row
 from exports.splits import SPLITS, Split
 
 _RANDOMISED = {True: "yes", False: "no", None: "unknown"}
+_IMPRESSIONS = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
+_GAPS = (20, 40, 60, 80, 100, 150, 200, 300, 500)
+"""Percent."""
+FINDINGS = ("for the label", "against it", "neither")
 _COMPARED = (("blind", "ctr"), ("final", "ctr"), ("blind", "final"))
 
 
@@ -24,6 +30,13 @@ class Tally:
         self._configurations: dict[ConfigName, Counter[Split]] = defaultdict(Counter)
         self._seen: dict[str, set[str]] = defaultdict(set)
         self._false_signs: list[float] = []
+        self._impressions = [0] * (len(_IMPRESSIONS) + 1)
+        self._gaps = [0] * (len(_GAPS) + 1)
+        self._findings = {
+            question.id: Counter[str]()
+            for question in protocol.questions
+            if "A" in question.verdicts and question.id != protocol.answer
+        }
 
     def add(self, row: Row, split: Split, written: Mapping[ConfigName, Sized]) -> None:
         """Count one row, and how many records were written of it in each configuration."""
@@ -46,10 +59,12 @@ class Tally:
             if first and second:
                 self._by[f"{one}_{other}"]["of"] += 1
                 self._by[f"{one}_{other}"]["agree"] += first == second
+        self._add_evidence(row)
+        self._add_findings(row)
         self._add_judgements(row)
 
-    def counts(self) -> Counts:
-        """Return what was counted."""
+    def counts(self, blind: BlindAgreement) -> Counts:
+        """Return what was counted, with what was measured beside it."""
         by = {name: dict(sorted(counter.items())) for name, counter in self._by.items()}
         return Counts(
             rows=self._num["rows"],
@@ -77,10 +92,33 @@ class Tally:
                 )
                 for one, other in _COMPARED
             },
+            blind_agreement=blind,
+            impressions=_name_bins(_IMPRESSIONS, self._impressions),
+            gaps=_name_bins(_GAPS, self._gaps, " %"),
+            findings={
+                question: {name: counter[name] for name in FINDINGS}
+                for question, counter in self._findings.items()
+                if counter
+            },
             expected_wrong=sum(self._false_signs) / len(self._false_signs)
             if self._false_signs
             else None,
         )
+
+    def _add_evidence(self, row: Row) -> None:
+        for shown in (row.counts.impressions_a, row.counts.impressions_b):
+            if shown is not None:
+                self._impressions[bisect_right(_IMPRESSIONS, shown)] += 1
+        if row.labels.source == "ctr" and row.counts.rel_gap is not None:
+            self._gaps[bisect_right(_GAPS, 100 * row.counts.rel_gap)] += 1
+
+    def _add_findings(self, row: Row) -> None:
+        for finding in row.chain.findings if row.chain else ():
+            if finding.question in self._findings:
+                named = finding.verdict in ("A", "B")
+                is_for = finding.verdict == row.labels.label
+                what = FINDINGS[0 if is_for else 1] if named else FINDINGS[2]
+                self._findings[finding.question][what] += 1
 
     def _add_judgements(self, row: Row) -> None:
         self._num["finals"] += len(row.judgements)
@@ -90,6 +128,16 @@ class Tally:
             self._by["arms"][judgement.arm.value] += 1
         argued = any(j.chain and j.chain.answer(self._protocol) for j in row.judgements)
         self._num["against_label"] += row.chain is None and argued
+
+
+def _name_bins(edges: Sequence[int], counts: Sequence[int], unit: str = "") -> dict[str, int]:
+    """Name the counts below, between and above edges; without the empty ones at either end."""
+    inner = [f"{low:,} to {high:,}{unit}" for low, high in pairwise(edges)]
+    names = [f"under {edges[0]:,}{unit}", *inner, f"{edges[-1]:,}{unit} or more"]
+    filled = [place for place, count in enumerate(counts) if count]
+    if not filled:
+        return {}
+    return {names[n]: counts[n] for n in range(filled[0], filled[-1] + 1)}
 
 
 def _in_order(counter: Counter[Split]) -> dict[Split, int]:

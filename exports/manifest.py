@@ -118,6 +118,23 @@ class Agreement(_Model):
     of: NonNegativeInt
 
 
+class Measured(_Model):
+    """A statistic with its 95 % interval; None where nothing can be said."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class BlindAgreement(_Model):
+    """Agreement of blind verdicts on the pairs that two or more people judged blind."""
+
+    pairs: NonNegativeInt
+    raw: Measured
+    alpha: Measured
+    ac1: Measured
+
+
 class Counts(_Model):
     """What was counted over the released pairs.
 
@@ -129,7 +146,11 @@ class Counts(_Model):
         chains_against_label: pairs whose only standing chains answer with the other creative.
         finals: final judgements, by `judgement_sources` and by `arms`.
         agreement: of `blind_ctr`, `final_ctr`, `blind_final`.
+        blind_agreement: between annotators.
         expected_wrong: mean false sign rate of the CTR labels; None without such labels.
+        impressions: images of pairs with logs, by how often they were shown.
+        gaps: pairs whose label is the CTR winner, by how much more it was clicked.
+        findings: of released chains, by question: `for the label`, `against it`, `neither`.
     """
 
     rows: NonNegativeInt
@@ -148,7 +169,11 @@ class Counts(_Model):
     judgement_sources: dict[str, NonNegativeInt]
     arms: dict[str, NonNegativeInt]
     agreement: dict[str, Agreement]
+    blind_agreement: BlindAgreement
     expected_wrong: Probability | None
+    impressions: dict[str, NonNegativeInt]
+    gaps: dict[str, NonNegativeInt]
+    findings: dict[str, dict[str, NonNegativeInt]]
 
 
 class Description(_Model):

@@ -9,6 +9,7 @@ from creativepair.errors import StateError
 from exports.card import CARD_FILE
 from exports.listing import ReleaseSummary, find_release, list_releases
 from exports.manifest import MANIFEST_FILE, Manifest
+from exports.plots import FOLDER
 
 _HEADING = re.compile(r"^(#+ )", re.MULTILINE)
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
@@ -39,6 +40,8 @@ def read_rows(studio: Studio) -> list[ReleaseRow]:
 def read_card(studio: Studio, version: str) -> str:
     """Return the card without what only machines read, its headings below those of a page.
 
+    Plots are named by the address that the desk serves them at.
+
     Raises:
         NotFoundError: when there is no such release.
         StateError: when the card cannot be read.
@@ -46,7 +49,8 @@ def read_card(studio: Studio, version: str) -> str:
     path = find_release(studio.workspace, version) / CARD_FILE
     try:
         text = _FRONT_MATTER.sub("", path.read_text(encoding="utf-8")).lstrip()
-        return _HEADING.sub(r"##\1", text)
+        text = _HEADING.sub(r"#\1", text)
+        return text.replace(f"]({FOLDER}/", f"](release/{version}/{FOLDER}/")
     except (OSError, UnicodeDecodeError) as error:
         raise StateError(
             f"the card of release {version} cannot be read",

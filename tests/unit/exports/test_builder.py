@@ -195,6 +195,8 @@ def test_a_tiny_release_has_only_train(studio: "Studio") -> None:
         "train-00000-of-00001.parquet",  # annotations
         "train-00000-of-00001.parquet",  # default
         "train-00000-of-00001.parquet",  # preference
+        "gaps.svg",
+        "impressions.svg",
         "manifest.json",
     ]
 

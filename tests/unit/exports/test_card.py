@@ -1,12 +1,15 @@
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, cast
+from xml.etree import ElementTree
 
 import pytest
 import yaml
 
-from creativepair.records import Source
+from creativepair.records import HumanVerdict, Source
 from exports.builder import build_release
 from exports.card import render_card
 from exports.listing import read_manifest
+from exports.plots import draw_bars
 
 if TYPE_CHECKING:
     from tests.unit.exports.conftest import Studio
@@ -43,6 +46,58 @@ def test_the_card_gives_the_figures_of_the_release(judged: "Studio") -> None:
     assert "Status: approved 15, none 15." in body
     assert "evidence (evidence-1) 30" in body
     assert "wrong winners among labels by click-through rate: 3.0%" in body
+
+
+def test_the_card_says_how_far_blind_verdicts_agree_and_on_how_many_pairs(
+    studio: "Studio",
+) -> None:
+    # Of 20 pairs that two people judged blind, 15 have one answer: raw agreement is 0.75. Each
+    # answer is given 20 times of 40, so by chance people agree in 19/39: alpha is 0.512.
+    shared = [studio.add_pair(number) for number in range(20)]
+    studio.save_build()
+    for number, pair in enumerate(shared):
+        answers = ("A", "B") if number < 5 else ("A", "A") if number % 2 else ("B", "B")
+        studio.judge(pair, "A", blind=cast(HumanVerdict, answers[0]), by="ann")
+        studio.judge(pair, "A", blind=cast(HumanVerdict, answers[1]), by="bob")
+    _, body = read_card(studio)
+    given = [answer for n in range(20) for answer in ("AB" if n < 5 else "AA" if n % 2 else "BB")]
+    chance = sum(given.count(x) * (given.count(x) - 1) for x in "AB") / (40 * 39)
+    assert "agreement of blind verdicts on 20 pairs" in body
+    assert "| share of agreeing answers | 0.75 (" in body
+    assert f"| Krippendorff's alpha | {1 - 0.25 / (1 - chance):.2f} (" in body
+    assert "| Gwet's AC1 | 0.5" in body
+
+
+def test_without_shared_pairs_agreement_is_not_known(judged: "Studio") -> None:
+    _, body = read_card(judged)
+    assert "No pair was judged blind by two people" in body
+
+
+def test_the_plots_of_the_card_show_what_the_manifest_counts(judged: "Studio") -> None:
+    _, body = read_card(judged)
+    folder = judged.workspace.releases / "1.0.0"
+    counts = read_manifest(judged.workspace, "1.0.0").counts
+    shown = re.findall(r"\]\((plots/[a-z]+\.svg)\)", body)
+    assert shown == ["plots/impressions.svg", "plots/gaps.svg", "plots/findings.svg"]
+    for name, numbers in (("impressions", counts.impressions), ("gaps", counts.gaps)):
+        drawn = ElementTree.parse(folder / "plots" / f"{name}.svg").getroot()
+        texts = [
+            "".join(text.itertext()) for text in drawn.iter("{http://www.w3.org/2000/svg}text")
+        ]
+        for label, number in numbers.items():
+            assert texts[texts.index(label) + 1] == f"{number:,}"
+    assert sum(counts.impressions.values()) == 60
+    assert sum(counts.gaps.values()) == 30
+    # Fifteen chains, each a tie on every question but the last.
+    assert counts.findings["subject"] == {"for the label": 0, "against it": 0, "neither": 15}
+    assert "click" not in counts.findings
+    assert "identical" not in counts.findings
+
+
+def test_a_plot_escapes_what_it_is_told() -> None:
+    drawn = draw_bars("<b>&", {"a<b": {"x": 1, "y<": 2}, "": {}}, ["x", "y<"])
+    ElementTree.fromstring(drawn)
+    assert "<b>" not in drawn
 
 
 def test_real_data_carries_no_warning(judged: "Studio") -> None:
