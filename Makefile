@@ -42,7 +42,7 @@ format: .venv/dev
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-header --annotation-style=line
 lock: .venv/dev
-	$(COMPILE) --upgrade -o requirements/base.txt pyproject.toml
+	$(COMPILE) --upgrade -c requirements/limits.txt -o requirements/base.txt pyproject.toml
 	$(COMPILE) --upgrade --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml
 
 clean:
