@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.options import AsJson, WorkspacePath
-from app.output import emit
+from app.output import emit, progress
 
 if TYPE_CHECKING:
     from exports.changes import Changes
@@ -166,6 +166,31 @@ def release_verify(
     )
     if not verification.ok:
         raise typer.Exit(1)
+
+
+@release_cli.command("upload")
+def release_upload(
+    version: Version,
+    target: Annotated[
+        str, typer.Argument(help="Folder, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME.")
+    ],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a release to another place; repeated, it goes on where it stopped."""
+    from dataclasses import asdict
+
+    from app.bootstrap import open_studio
+    from exports.upload import upload_release
+
+    opened = open_studio(workspace).workspace
+    done = upload_release(opened, version, target, on_progress=progress("Files"))
+    emit(
+        asdict(done),
+        as_json=as_json,
+        lines=f"{done.target}: sent {done.uploaded:,} files ({done.bytes:,} bytes), "
+        f"kept {done.kept:,}",
+    )
 
 
 def _read_plan(path: Path | None) -> "Plan":

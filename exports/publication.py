@@ -41,7 +41,7 @@ def publish(folder: Path, target: Path) -> None:
         StateError: when the name was taken meanwhile.
     """
     for path in (*sorted(folder.rglob("*")), folder):
-        _sync(path)
+        sync(path)
     try:
         folder.rename(target)
     except OSError as error:
@@ -51,7 +51,7 @@ def publish(folder: Path, target: Path) -> None:
                 hint="See what is there: creativepair release list",
             ) from error
         raise
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def _remove_stale(releases: Path) -> None:
@@ -68,7 +68,8 @@ def _last_written(folder: Path) -> float:
         return time.time()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -47,6 +47,7 @@ COMMANDS = [
     "release list",
     "release show",
     "release verify",
+    "release upload",
     "users add",
     "users list",
     "users role",
@@ -167,6 +168,7 @@ def test_wrong_usage_exits_with_2_and_prints_no_result(run: Run, words: list[str
         ["release", "list"],
         ["release", "show", "0.1.0"],
         ["release", "verify", "0.1.0"],
+        ["release", "upload", "0.1.0", "elsewhere"],
         ["review"],
         ["ingest", "--items", "items.csv"],
     ],
@@ -203,6 +205,7 @@ def test_an_error_shows_its_traceback_only_when_asked(run: Run) -> None:
         (["release", "build", "first"], "'first' is not a version"),
         (["release", "show", "9.9.9"], "there is no release '9.9.9'"),
         (["release", "verify", "../.."], "there is no release '../..'"),
+        (["release", "upload", "9.9.9", "elsewhere"], "there is no release '9.9.9'"),
         (["release", "build", "0.1.0"], ""),  # nothing is judged yet
         (["release", "build", "0.1.0", "--plan", "gone.yaml"], "the plan gone.yaml cannot be read"),
         (["release", "preview", "--plan", "truth.csv"], "truth.csv is not a plan"),
