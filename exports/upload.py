@@ -35,6 +35,7 @@ MARKER_FILE = "uploading.json"
 """In the folder of a release that is not whole yet; holds the digest of what is to be there."""
 
 _SHOWN = 3
+_PART_BYTES = 2**20
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 
 OnProgress = Callable[[int, int], None]
@@ -123,10 +124,12 @@ class Folder:
 
     def describe(self, name: str) -> FileEntry:
         """Read a file back for its size and SHA-256."""
-        path = self._locate(name)
-        with reaching(self.address), self.filesystem.open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return FileEntry(sha256=sha256, bytes=file.tell())
+        sha256, size = hashlib.sha256(), 0
+        with reaching(self.address), self.filesystem.open(self._locate(name), "rb") as file:
+            while part := file.read(_PART_BYTES):
+                sha256.update(part)
+                size += len(part)
+        return FileEntry(sha256=sha256.hexdigest(), bytes=size)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file."""

@@ -618,6 +618,21 @@ def test_a_release_is_previewed_follows_another_and_is_compared_with_it(
     assert (lost.exit_code, "cannot be written" in lost.err) == (1, True)
 
 
+def test_a_release_is_sent_to_a_folder_once(run: Run, judged_root: Path, tmp_path: Path) -> None:
+    where = ("--workspace", judged_root)
+    built = run("release", "build", "0.1.0", *where, "--json").json
+    words = ("release", "upload", "0.1.0", "elsewhere", *where)
+    sent = run(*words, "--json").json
+    num_files = len(built["files"])
+    assert set(sent) == {"version", "target", "uploaded", "kept", "bytes"}
+    assert (sent["target"], sent["uploaded"], sent["kept"]) == ("elsewhere/0.1.0", num_files, 0)
+    assert tree(tmp_path / "elsewhere" / "0.1.0") == tree(Path(built["path"]))
+    assert run(*words).out == f"elsewhere/0.1.0: sent 0 files (0 bytes), kept {num_files}\n"
+    (tmp_path / "elsewhere" / "0.1.0" / "manifest.json").unlink()
+    refused = run(*words)
+    assert (refused.exit_code, "are not of this release" in refused.err) == (1, True)
+
+
 # --- real processes ------------------------------------------------------------------------------
 
 
