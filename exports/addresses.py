@@ -9,6 +9,8 @@ from creativepair.errors import CreativePairError, StateError
 _SECRETS = re.compile(r"(?<=//)[^/\s@]*@|\?[^\s'\"]*")
 """A name and password before a host; a query, where signatures stand."""
 
+_SHOWN_CHARACTERS = 300
+
 
 def show_address(text: str) -> str:
     """Return an address, or a text that holds some, without passwords and signatures."""
@@ -35,5 +37,5 @@ def reaching(address: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "access is refused"
-    lines = show_address(str(error)).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    words = " ".join(show_address(str(error)).split())
+    return words[:_SHOWN_CHARACTERS] or type(error).__name__

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from creativepair.errors import InputError, StateError
-from exports.addresses import reaching
+from exports.addresses import reaching, show_address
 from exports.card import CARD_FILE
 from exports.croissant import CROISSANT_FILE
 from exports.manifest import MANIFEST_FILE, FileEntry, Manifest, describe_file
@@ -45,7 +45,8 @@ def send_to_hub(release: Path, manifest: Manifest, address: str) -> list[str]:
     match = _ADDRESS.fullmatch(address)
     if match is None:
         raise InputError(
-            f"{address!r} is no dataset of the Hub", hint="Give hf://datasets/OWNER/NAME"
+            f"{show_address(address)!r} is no dataset of the Hub",
+            hint="Give hf://datasets/OWNER/NAME",
         )
     repository = _Repository(_open_api(), match[1])
     with reaching(address):

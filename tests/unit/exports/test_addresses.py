@@ -22,11 +22,15 @@ def test_an_address_is_shown_without_what_is_secret(text: str, shown: str) -> No
     ("error", "reason"),
     [
         (PermissionError(13, "Permission denied"), "access is refused"),
-        (OSError("no answer from sftp://ann:secret@host\nand more"), "no answer from sftp://host"),
+        (
+            OSError("no answer from sftp://ann:secret@host\nand more"),
+            "no answer from sftp://host and more",
+        ),
+        (OSError("x" * 1_000), "x" * 300),
         (EOFError(), "EOFError"),
     ],
 )
-def test_whatever_fails_there_is_said_in_a_line_without_what_is_secret(
+def test_whatever_fails_there_is_said_in_short_without_what_is_secret(
     error: Exception, reason: str
 ) -> None:
     with pytest.raises(StateError) as refused, reaching("sftp://ann:secret@host/mugs"):

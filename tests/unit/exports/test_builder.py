@@ -346,7 +346,7 @@ def test_a_damaged_image_refuses_the_release(judged: "Studio") -> None:
         (builder, "_write_data"),
         (builder, "render_card"),
         (builder, "describe_file"),
-        (publication, "_sync"),
+        (publication, "sync"),
     ],
 )
 def test_a_build_that_fails_leaves_nothing_and_the_next_succeeds(
