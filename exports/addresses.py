@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from creativepair.errors import CreativePairError, StateError
 
-_SECRETS = re.compile(r"(?<=//)[^/\s@]*@|\?[^\s'\"]*")
+_SECRETS = re.compile(r"(?<=//)[^/\s]*@|\?[^\s'\"]*")
 """A name and password before a host; a query, where signatures stand."""
 
 _SHOWN_CHARACTERS = 300

@@ -7,6 +7,7 @@ The Hub's client goes on where it was killed: what is there is neither sent nor 
 
 import hashlib
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,8 +50,7 @@ def send_to_hub(release: Path, manifest: Manifest, address: str) -> list[str]:
             hint="Give hf://datasets/OWNER/NAME",
         )
     repository = _Repository(_open_api(), match[1])
-    with reaching(address):
-        return _send(release, manifest, repository)
+    return _send(release, manifest, repository)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +65,25 @@ class _Repository:
     name: str
 
     def make(self) -> None:
-        self.api.create_repo(self.name, repo_type="dataset", private=True, exist_ok=True)
+        with self._reaching():
+            self.api.create_repo(self.name, repo_type="dataset", private=True, exist_ok=True)
 
     def refs(self) -> dict[str, str]:
         """Return the commit of each branch and tag; a tag goes before a branch of its name."""
-        refs = self.api.list_repo_refs(self.name, repo_type="dataset")
+        with self._reaching():
+            refs = self.api.list_repo_refs(self.name, repo_type="dataset")
         return {ref.name: ref.target_commit for ref in (*refs.branches, *refs.tags)}
 
     def files(self, commit: str) -> dict[str, str]:
         """Return what is known of the content of each file, by path: see `_identify`."""
         from huggingface_hub.hf_api import RepoFile
 
-        tree = self.api.list_repo_tree(
-            self.name, repo_type="dataset", revision=commit, recursive=True
-        )
+        with self._reaching():
+            tree = list(
+                self.api.list_repo_tree(
+                    self.name, repo_type="dataset", revision=commit, recursive=True
+                )
+            )
         return {
             each.path: each.lfs.sha256 if each.lfs else each.blob_id
             for each in tree
@@ -87,26 +92,31 @@ class _Repository:
 
     def send(self, release: Path, version: str) -> str:
         """Send everything, the manifest last; returns the commit."""
-        self.api.upload_folder(
-            repo_id=self.name,
-            repo_type="dataset",
-            folder_path=release,
-            ignore_patterns=[MANIFEST_FILE],
-            # What another release left; its manifest too, until the new one is there.
-            delete_patterns=["*"],
-            commit_message=f"Files of release {version}",
-        )
-        last = self.api.upload_file(
-            repo_id=self.name,
-            repo_type="dataset",
-            path_or_fileobj=release / MANIFEST_FILE,
-            path_in_repo=MANIFEST_FILE,
-            commit_message=f"Release {version}",
-        )
+        with self._reaching():
+            self.api.upload_folder(
+                repo_id=self.name,
+                repo_type="dataset",
+                folder_path=release,
+                ignore_patterns=[MANIFEST_FILE],
+                # What another release left; its manifest too, until the new one is there.
+                delete_patterns=["*"],
+                commit_message=f"Files of release {version}",
+            )
+            last = self.api.upload_file(
+                repo_id=self.name,
+                repo_type="dataset",
+                path_or_fileobj=release / MANIFEST_FILE,
+                path_in_repo=MANIFEST_FILE,
+                commit_message=f"Release {version}",
+            )
         return last.oid
 
     def tag(self, tag: str, commit: str) -> None:
-        self.api.create_tag(self.name, repo_type="dataset", tag=tag, revision=commit)
+        with self._reaching():
+            self.api.create_tag(self.name, repo_type="dataset", tag=tag, revision=commit)
+
+    def _reaching(self) -> AbstractContextManager[None]:
+        return reaching(f"{HUB}datasets/{self.name}")
 
 
 def _open_api() -> "HfApi":

@@ -10,6 +10,7 @@ from exports.addresses import reaching, show_address
         ("s3://bucket/mugs", "s3://bucket/mugs"),
         ("/srv/mugs@home", "/srv/mugs@home"),
         ("sftp://ann:secret@host/mugs", "sftp://host/mugs"),
+        ("sftp://ann:sec@ret@host/mugs@home", "sftp://host/mugs@home"),
         ("no answer from https://ann:secret@host:1/a now", "no answer from https://host:1/a now"),
         ("PUT 'https://host/a?X-Amz-Signature=secret' failed", "PUT 'https://host/a' failed"),
     ],
