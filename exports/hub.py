@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from creativepair.errors import InputError, StateError
 from exports.addresses import reaching, show_address
-from exports.card import CARD_FILE
-from exports.croissant import CROISSANT_FILE
 from exports.manifest import MANIFEST_FILE, FileEntry, Manifest, describe_file
 from exports.parquet import parse_name
+from exports.versions import is_version
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -26,7 +25,6 @@ HUB = "hf://"
 
 _ADDRESS = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)/?")
 _OF_THE_HUB = ".gitattributes"
-_OURS = {MANIFEST_FILE, CARD_FILE, CROISSANT_FILE, _OF_THE_HUB}
 _SHOWN = 3
 
 
@@ -144,7 +142,7 @@ def _send(release: Path, manifest: Manifest, repository: _Repository) -> list[st
         return []
     commit = refs["main"]
     before = repository.files(commit)
-    _refuse_strangers(before, repository.name)
+    _refuse_strangers(set(before) - set(wanted), refs, repository)
     if _differing(wanted, before):  # else a run was killed just before the tag
         commit = repository.send(release, manifest.version)
         if wrong := _differing(wanted, repository.files(commit)):
@@ -172,12 +170,19 @@ def _identify(path: Path, entry: FileEntry) -> set[str]:
     return {entry.sha256, blob.hexdigest()}
 
 
-def _refuse_strangers(present: dict[str, str], repository: str) -> None:
-    """Leave alone a repository that holds anything but releases: files would be deleted."""
-    others = sorted(name for name in present if name not in _OURS and not parse_name(name))
+def _refuse_strangers(others: set[str], refs: dict[str, str], repository: _Repository) -> None:
+    """Leave alone a repository that holds anything but releases: those files would be deleted.
+
+    Args:
+        others: files there that the release does not have.
+    """
+    others = {name for name in others if not parse_name(name)}
+    for commit in (commit for name, commit in refs.items() if others and is_version(name)):
+        files = repository.files(commit)
+        others -= set(files) if MANIFEST_FILE in files else set()
     if others:
         raise StateError(
-            f"{repository} holds {len(others)} files that are of no release: "
-            f"{', '.join(others[:_SHOWN])}",
-            hint="Give the releases a repository of their own.",
+            f"{repository.name} holds {len(others)} files that are of no release: "
+            f"{', '.join(sorted(others)[:_SHOWN])}",
+            hint="Give the releases a repository of their own, or delete those files there.",
         )

@@ -69,12 +69,14 @@ def test_the_next_release_takes_the_place_of_the_last_whose_tag_stays(
     released: "Studio", hub: HubServer
 ) -> None:
     upload_release(released.workspace, V, TARGET)
+    # What only the last one had, and what a killed upload left.
+    hub.commits[hub.tags[V]]["plots/old.svg"] = b"of the last release"
     hub.commits.append(hub.commits[-1] | {"data/cot/test-00001-of-00002.parquet": b"left over"})
     build_release(released.workspace, released.store, "1.0.1")
     upload_release(released.workspace, "1.0.1", TARGET)
     assert hub.commits[-1] == hub.commits[hub.tags["1.0.1"]]
     assert hub.commits[-1] == GIT_FILES | read_release(released, "1.0.1")
-    assert hub.commits[hub.tags[V]] == GIT_FILES | read_release(released)
+    assert hub.commits[hub.tags[V]].items() >= read_release(released).items()
 
 
 @pytest.mark.parametrize(
@@ -104,6 +106,7 @@ def test_a_repository_that_holds_anything_but_releases_is_left_alone(
     released: "Studio", hub: HubServer
 ) -> None:
     hub.commits = [GIT_FILES | {"notes.txt": b"mine", "README.md": b"mine"}]
+    hub.tags = {"0.9.0": 0}  # others count so too
     with pytest.raises(StateError, match=r"me/mugs holds 1 files that are of no release: notes"):
         upload_release(released.workspace, V, TARGET)
     assert len(hub.commits) == 1

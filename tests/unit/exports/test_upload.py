@@ -85,7 +85,7 @@ def put(target: str, name: str, data: bytes) -> None:
 
 def order_of(manifest: Manifest) -> list[str]:
     data = sorted(name for name in manifest.files if name.startswith("data/"))
-    return [MARKER_FILE, *data, "README.md", "croissant.json", MANIFEST_FILE]
+    return [MARKER_FILE, *data, *sorted(set(manifest.files) - set(data)), MANIFEST_FILE]
 
 
 # --- whole uploads -------------------------------------------------------------------------------
