@@ -1,4 +1,4 @@
-"""TRL's trainers take the configurations of a release as they are: no column is renamed.
+"""TRL's trainers take the configurations of a release: no column is renamed, GRPO leaves out two.
 
 A step each, on a model with random weights: that data arrives is tested here, not that it teaches.
 """
