@@ -5,7 +5,7 @@ BIN := .venv/bin
 LINTED := annotators app benchmarks datasets exports model_assist tests
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check lint types layers suite slow screenshots format lock clean
+.PHONY: demo test check lint types layers suite slow train screenshots format lock clean
 
 demo: .venv/base
 	$(BIN)/creativepair demo --dir demo $(DEMO)
@@ -26,10 +26,13 @@ layers: .venv/dev
 
 suite: .venv/dev
 	sh tests/install_system.sh
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -m "not slow and not train" -n 2 --dist loadfile --cov --cov-report=term
 
 slow: .venv/dev
 	$(BIN)/pytest -m slow
+
+train: .venv/train
+	$(BIN)/pytest -m train
 
 screenshots: .venv/dev
 	$(BIN)/python -m tests.e2e.take_screenshots
@@ -42,8 +45,10 @@ format: .venv/dev
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-header --annotation-style=line
 lock: .venv/dev
-	$(COMPILE) --upgrade -o requirements/base.txt pyproject.toml
+	$(COMPILE) --upgrade -c requirements/limits.txt -o requirements/base.txt pyproject.toml
 	$(COMPILE) --upgrade --extra dev -c requirements/base.txt -o requirements/dev.txt pyproject.toml
+	$(COMPILE) --upgrade --extra train -c requirements/dev.txt --unsafe-package torch \
+		-o requirements/train.txt pyproject.toml
 
 clean:
 	rm -rf .venv demo
@@ -57,4 +62,9 @@ clean:
 
 .venv/dev: .venv/base requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	touch $@
+
+# torch is not in the lock: its builds, for a CPU or a GPU, need different packages.
+.venv/train: .venv/dev requirements/train.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/train.txt -e '.[train]'
 	touch $@

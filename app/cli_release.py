@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.options import AsJson, WorkspacePath
-from app.output import emit
+from app.output import emit, progress
 
 if TYPE_CHECKING:
     from app.commands.takedown import TakedownReport
@@ -241,6 +241,29 @@ def release_takedown(
         typer.confirm("Delete this for good?", abort=True, err=True)
     report = act(pretend=dry_run)
     emit(asdict(report), as_json=as_json, lines=_takedown_lines(report))
+
+
+@release_cli.command("upload")
+def release_upload(
+    version: Version,
+    target: Annotated[
+        str, typer.Argument(help="Folder, s3://BUCKET/FOLDER or hf://datasets/OWNER/NAME.")
+    ],
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send a release to another place; repeated, it goes on where it stopped."""
+    from app.bootstrap import open_studio
+    from exports.upload import upload_release
+
+    opened = open_studio(workspace).workspace
+    done = upload_release(opened, version, target, on_progress=progress("Files"))
+    emit(
+        asdict(done),
+        as_json=as_json,
+        lines=f"{done.target}: sent {done.uploaded:,} files ({done.bytes:,} bytes), "
+        f"kept {done.kept:,}",
+    )
 
 
 def _read_plan(path: Path | None) -> "Plan":

@@ -49,6 +49,7 @@ COMMANDS = [
     "release verify",
     "release export",
     "release takedown",
+    "release upload",
     "users add",
     "users list",
     "users role",
@@ -169,6 +170,7 @@ def test_wrong_usage_exits_with_2_and_prints_no_result(run: Run, words: list[str
         ["release", "list"],
         ["release", "show", "0.1.0"],
         ["release", "verify", "0.1.0"],
+        ["release", "upload", "0.1.0", "elsewhere"],
         ["review"],
         ["ingest", "--items", "items.csv"],
     ],
@@ -205,6 +207,7 @@ def test_an_error_shows_its_traceback_only_when_asked(run: Run) -> None:
         (["release", "build", "first"], "'first' is not a version"),
         (["release", "show", "9.9.9"], "there is no release '9.9.9'"),
         (["release", "verify", "../.."], "there is no release '../..'"),
+        (["release", "upload", "9.9.9", "elsewhere"], "there is no release '9.9.9'"),
         (["release", "build", "0.1.0"], ""),  # nothing is judged yet
         (["release", "build", "0.1.0", "--plan", "gone.yaml"], "the plan gone.yaml cannot be read"),
         (["release", "preview", "--plan", "truth.csv"], "truth.csv is not a plan"),
@@ -622,6 +625,21 @@ def test_a_release_is_previewed_follows_another_and_is_compared_with_it(
     assert all(pair_id in text for pair_id in relabelled)
     lost = run("release", "diff", "1.0.1", "2.0.0", "--html", tmp_path / "no" / "x.html", *where)
     assert (lost.exit_code, "cannot be written" in lost.err) == (1, True)
+
+
+def test_a_release_is_sent_to_a_folder_once(run: Run, judged_root: Path, tmp_path: Path) -> None:
+    where = ("--workspace", judged_root)
+    built = run("release", "build", "0.1.0", *where, "--json").json
+    words = ("release", "upload", "0.1.0", "elsewhere", *where)
+    sent = run(*words, "--json").json
+    num_files = len(built["files"])
+    assert set(sent) == {"version", "target", "uploaded", "kept", "bytes"}
+    assert (sent["target"], sent["uploaded"], sent["kept"]) == ("elsewhere/0.1.0", num_files, 0)
+    assert tree(tmp_path / "elsewhere" / "0.1.0") == tree(Path(built["path"]))
+    assert run(*words).out == f"elsewhere/0.1.0: sent 0 files (0 bytes), kept {num_files}\n"
+    (tmp_path / "elsewhere" / "0.1.0" / "manifest.json").unlink()
+    refused = run(*words)
+    assert (refused.exit_code, "are not of this release" in refused.err) == (1, True)
 
 
 # --- real processes ------------------------------------------------------------------------------
