@@ -13,8 +13,9 @@ CARD_FILE = "README.md"
 _HOLDS: dict[ConfigName, str] = {
     "default": "a pair: two images, title and queries, the labels, the evidence, the chain",
     "cot": "a pair in one of its two orders: prompt and the chain to write, for SFT",
-    "preference": "a pair in one of its two orders: prompt and right digit, for GRPO; chosen and "
-    "rejected chains where a person overturned or corrected a draft, for DPO",
+    "preference": "a pair in one of its two orders: prompt and right digit, for GRPO (leave out "
+    "the columns `chosen` and `rejected`); chosen and rejected chains where a person overturned or "
+    "corrected a draft, for DPO (keep the rows that have both)",
     "annotations": "a finished judgement, under a pseudonym",
     "drafts": "a chain that a machine drafted",
 }

@@ -2,8 +2,9 @@
 
 - `default`: a row for each pair.
 - `cot`: a row for each of the two orders of every pair whose chain stands whole; for SFT.
-- `preference`: a row for each order of every pair. `label` is the right digit, for GRPO; `chosen`
-  is the chain that stands and `rejected` the draft it overturned, where there are both, for DPO.
+- `preference`: a row for each order of every pair. `label` is the right digit, for GRPO, which takes
+  the rows without the next two columns; `chosen` is the chain that stands and `rejected` the draft
+  it overturned, where there are both, for DPO.
 - `annotations`: a row for each finished judgement, under pseudonyms.
 - `drafts`: a row for each drafted chain.
 """
