@@ -18,16 +18,14 @@ from creativepair.errors import ChainError
 from creativepair.prompts import Message, render_prompt, render_target
 from creativepair.protocol import Protocol
 from creativepair.records import Creative
-from exports.parquet import IMAGE, TIME, Configuration, Record
+from exports.parquet import IMAGE, IMAGES, TIME, Configuration, Record
 from exports.plan import ConfigName
 from exports.pseudonyms import Pseudonymise
 from exports.rows import Row
 
 ReadImage = Callable[[str], bytes]
 
-# Parquet's own name for what a list holds: it reads back equal.
 _TEXTS = pa.list_(pa.field("element", pa.string()))
-_IMAGES = pa.list_(pa.field("element", IMAGE))
 _PART = pa.struct([("type", pa.string()), ("text", pa.string())])
 _MESSAGES = pa.list_(
     pa.field(
@@ -71,7 +69,7 @@ COT = Configuration(
         "order": pa.string(),
         "prompt": _MESSAGES,
         "completion": _MESSAGES,
-        "images": _IMAGES,
+        "images": IMAGES,
     },
 )
 PREFERENCE = Configuration(
@@ -80,7 +78,7 @@ PREFERENCE = Configuration(
         "pair_id": pa.string(),
         "order": pa.string(),
         "prompt": _MESSAGES,
-        "images": _IMAGES,
+        "images": IMAGES,
         "chosen": _MESSAGES,
         "rejected": _MESSAGES,
         "label": pa.string(),

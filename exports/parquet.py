@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,10 +33,18 @@ ROW_GROUP_ROWS = 1_000
 Record = dict[str, Any]
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+# Parquet's own name for what a list holds: it reads back equal.
+IMAGES = pa.list_(pa.field("element", IMAGE))
 TIME = pa.timestamp("us", tz="UTC")
 
-# Images are written as a dictionary, which is what stores an image once. It is never given up for
-# plain pages, which would store them all again: no row group is near this size.
+# Images are written as a dictionary, which is what stores an image once. They are given to the
+# writer as one too: copying and hashing an image for every row that shows it took half of a build.
+_NUMBERED_IMAGE = pa.struct(
+    [("bytes", pa.dictionary(pa.int32(), pa.binary())), ("path", pa.string())]
+)
+_NUMBERED = {IMAGE: _NUMBERED_IMAGE, IMAGES: pa.list_(pa.field("element", _NUMBERED_IMAGE))}
+# The dictionary is never given up for plain pages, which would store all images again: no row group
+# is near this size.
 _LARGEST_DICTIONARY_BYTES = 2**30
 _NAME = re.compile(
     rf"{DATA}/({'|'.join(CONFIG_NAMES)})/({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.parquet"
@@ -65,6 +74,12 @@ class Configuration:
         features = {name: _feature(column) for name, column in self.columns.items()}
         metadata = {"huggingface": json.dumps({"info": {"features": features}})}
         return pa.schema(self.columns.items(), metadata=metadata)
+
+    @cached_property
+    def written_schema(self) -> pa.Schema:
+        """The schema of what is given to Parquet's writer, which reads back as `schema`."""
+        columns = {name: _NUMBERED.get(column, column) for name, column in self.columns.items()}
+        return pa.schema(columns.items())
 
     @property
     def light_columns(self) -> list[str]:
@@ -139,10 +154,16 @@ class SplitWriter:
             self._end_shard()
         if self._writer is None:
             self._writer = self._open_shard()
-        table = pa.Table.from_pylist(self._records, schema=self._configuration.schema)
-        self._writer.write_table(table)
+        self._writer.write_table(self._make_table())
         self._shard_bytes += self._group_bytes
         self._records, self._images, self._group_bytes = [], set(), 0
+
+    def _make_table(self) -> pa.Table:
+        arrays = [
+            _make_array([record[name] for record in self._records], column)
+            for name, column in self._configuration.columns.items()
+        ]
+        return pa.Table.from_arrays(arrays, schema=self._configuration.written_schema)
 
     def _open_shard(self) -> pq.ParquetWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -150,14 +171,17 @@ class SplitWriter:
         self._parts.append(part)
         self._shard_bytes = 0
         light, images = self._configuration.light_columns, self._configuration.image_columns
-        return pq.ParquetWriter(
+        writer = pq.ParquetWriter(
             part,
-            self._configuration.schema,
+            self._configuration.written_schema,
             compression=dict.fromkeys(light, "zstd") | dict.fromkeys(images, "none"),
             dictionary_pagesize_limit=_LARGEST_DICTIONARY_BYTES,
             write_statistics=light,
             write_page_index=True,
+            store_schema=False,  # readers would make dictionaries again
         )
+        writer.add_key_value_metadata(self._configuration.schema.metadata)
+        return writer
 
     def _end_shard(self) -> None:
         if self._writer:
@@ -197,6 +221,27 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[R
         for number in range(file.num_row_groups):  # all at once would be buffered whole
             for batch in file.iter_batches(64, row_groups=[number], columns=columns):
                 yield from batch.to_pylist()
+
+
+def _make_array(values: Sequence[Any], column: pa.DataType) -> pa.Array:
+    """Make a column; every row has its images."""
+    if column == IMAGE:
+        return _number_images(values)
+    if column == IMAGES:
+        offsets = pa.array(accumulate(map(len, values), initial=0), pa.int32())
+        images = _number_images([image for value in values for image in value])
+        return pa.ListArray.from_arrays(offsets, images, type=_NUMBERED[IMAGES])
+    return pa.array(values, column)
+
+
+def _number_images(images: Sequence[Record]) -> pa.Array:
+    numbers: dict[bytes, int] = {}
+    shown = [numbers.setdefault(image["bytes"], len(numbers)) for image in images]
+    different = pa.DictionaryArray.from_arrays(
+        pa.array(shown, pa.int32()), pa.array(numbers, pa.binary())
+    )
+    paths = pa.array([image["path"] for image in images], pa.string())
+    return pa.StructArray.from_arrays([different, paths], type=_NUMBERED_IMAGE)
 
 
 def _images_in(record: Record) -> Iterator[bytes]:
