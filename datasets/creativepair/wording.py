@@ -6,6 +6,7 @@ nobody should store, because they turn false as soon as the sides are swapped.
 """
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 Identity = Literal["A", "B"]
@@ -84,6 +85,9 @@ def other(identity: Identity) -> Identity:
     return "B" if identity == "A" else "A"
 
 
+# A release asks this of one rationale for each order, and of a draft and what people made of it,
+# which share most of theirs.
+@lru_cache(maxsize=256)
 def positional_words(text: str) -> tuple[str, ...]:
     """List the words that name a creative by its place, in reading order; empty when clean.
 
