@@ -176,7 +176,7 @@ def rows_of_items(
 
 
 def put(workspace: Workspace, data: bytes) -> str:
-    """Store a picture without syncing it, as the store itself would: all are synced before the build."""
+    """Store a picture, without syncing it as the store would: all are synced before the build."""
     sha256 = hashlib.sha256(data).hexdigest()
     path = workspace.root / "blobs" / "derivatives" / sha256[:2] / sha256[2:4] / sha256
     path.parent.mkdir(parents=True, exist_ok=True)

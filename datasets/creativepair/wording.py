@@ -74,6 +74,11 @@ _POSITIONAL = tuple(
         rf"(?<=\bthan )[12]\b{_END}",
     )
 )
+# Each of these patterns needs one of these words. Most rationales have none, and a release has many.
+_POINTING = re.compile(
+    r"left|right|first|second|1st|2nd|former|latter|\b(?:[12]|one|two|(?-i:(?<!\{)[AB]))\b",
+    re.IGNORECASE,
+)
 _SIDE_OF_WORD = {
     "left": "left", "1": "left", "one": "left", "first": "left",
     "right": "right", "2": "right", "two": "right", "second": "right",
@@ -93,6 +98,8 @@ def positional_words(text: str) -> tuple[str, ...]:
 
     Whatever says left or right and is no plain direction within an image counts.
     """
+    if not _POINTING.search(text):
+        return ()
     masked = _mask_directions(text)
     spans = sorted(m.span() for pattern in _POSITIONAL for m in pattern.finditer(masked))
     merged: list[tuple[int, int]] = []
