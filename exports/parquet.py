@@ -9,6 +9,7 @@ several rows of a row group show is stored once in it: rows of an item lie besid
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -109,6 +110,8 @@ class FileName:
 class SplitWriter:
     """Writes the files of one split of one configuration; no records, no file.
 
+    A row group is written in the background while the records of the next one come in.
+
     Args:
         root: of the release.
     """
@@ -123,6 +126,8 @@ class SplitWriter:
         self._records: list[Record] = []
         self._images: set[bytes] = set()
         self._group_bytes = 0
+        self._background = ThreadPoolExecutor(max_workers=1)
+        self._writing: Future[None] | None = None
 
     def add(self, record: Record) -> None:
         """Add a row."""
@@ -132,13 +137,14 @@ class SplitWriter:
                 self._images.add(image)
                 self._group_bytes += len(image)
         if self._group_bytes >= ROW_GROUP_BYTES or len(self._records) >= ROW_GROUP_ROWS:
-            self._write_group()
+            self._hand_over()
 
     def close(self) -> list[Path]:
         """Write what is left and return the files."""
         if self._records:
-            self._write_group()
-        self._end_shard()
+            self._hand_over()
+        self._await_group()
+        self.abandon()
         # How many there are is known only now.
         return [
             part.rename(part.with_name(f"{part.stem}-of-{len(self._parts):05d}.parquet"))
@@ -147,23 +153,26 @@ class SplitWriter:
 
     def abandon(self) -> None:
         """Stop without finishing; the file that is open is closed."""
+        self._background.shutdown()
         self._end_shard()
 
-    def _write_group(self) -> None:
-        if self._writer and self._shard_bytes + self._group_bytes > SHARD_BYTES:
+    def _hand_over(self) -> None:
+        self._await_group()
+        self._writing = self._background.submit(self._write, self._records, self._group_bytes)
+        self._records, self._images, self._group_bytes = [], set(), 0
+
+    def _await_group(self) -> None:
+        """Wait for the row group that is being written, so that memory never holds three."""
+        if self._writing:
+            self._writing.result()
+
+    def _write(self, records: Sequence[Record], image_bytes: int) -> None:
+        if self._writer and self._shard_bytes + image_bytes > SHARD_BYTES:
             self._end_shard()
         if self._writer is None:
             self._writer = self._open_shard()
-        self._writer.write_table(self._make_table())
-        self._shard_bytes += self._group_bytes
-        self._records, self._images, self._group_bytes = [], set(), 0
-
-    def _make_table(self) -> pa.Table:
-        arrays = [
-            _make_array([record[name] for record in self._records], column)
-            for name, column in self._configuration.columns.items()
-        ]
-        return pa.Table.from_arrays(arrays, schema=self._configuration.written_schema)
+        self._writer.write_table(_make_table(records, self._configuration))
+        self._shard_bytes += image_bytes
 
     def _open_shard(self) -> pq.ParquetWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -221,6 +230,14 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[R
         for number in range(file.num_row_groups):  # all at once would be buffered whole
             for batch in file.iter_batches(64, row_groups=[number], columns=columns):
                 yield from batch.to_pylist()
+
+
+def _make_table(records: Sequence[Record], configuration: Configuration) -> pa.Table:
+    arrays = [
+        _make_array([record[name] for record in records], column)
+        for name, column in configuration.columns.items()
+    ]
+    return pa.Table.from_arrays(arrays, schema=configuration.written_schema)
 
 
 def _make_array(values: Sequence[Any], column: pa.DataType) -> pa.Array:

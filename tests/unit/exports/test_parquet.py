@@ -109,7 +109,7 @@ def test_images_are_read_one_after_another_while_files_are_written(
     monkeypatch.setattr(configurations.Renderer, "render", count)
     monkeypatch.setattr(pq.ParquetWriter, "write_table", flush)
     build_release(judged.workspace, judged.store, "1.0.0")
-    assert most == 1  # one row group, here one row
+    assert most <= 2  # a row group, here one row, and the one that is being written
 
 
 def test_only_data_files_say_their_configuration_and_split() -> None:
