@@ -208,8 +208,8 @@ def add_pair(
         {
             "draft_id": f"d{pair_id}", "pair_id": pair_id, "drafter": "evidence",
             "model_version": "evidence-1", "item_revision": 1, "protocol": "1",
-            "chain": make_chain("B", pair_id), "answer": "B", "prob_a": 0.3, "raw_text": "", "tokens": 0,
-            "seconds": 0.1, "created_at": NOW,
+            "chain": make_chain("B", pair_id), "answer": "B", "prob_a": 0.3, "raw_text": "",
+            "tokens": 0, "seconds": 0.1, "created_at": NOW,
         }
     )  # fmt: skip
     common: dict[str, object] = {

@@ -6,6 +6,7 @@ The same state of the workspace, plan and time give the same bytes.
 import errno
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -196,7 +197,9 @@ def _lineage(connection: Connection, build: Build, outlook: Outlook) -> Lineage:
 
 def _write_descriptions(folder: Path, name: str, description: Description) -> Manifest:
     """Write what describes the data: Croissant, the card, the manifest."""
-    files = {path: describe_file(folder / path) for path in _files(folder)}
+    paths = _files(folder)
+    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock
+        files = dict(zip(paths, pool.map(describe_file, map(folder.joinpath, paths)), strict=True))
     _write_text(folder / CROISSANT_FILE, render_croissant(name, description, files))
     _write_text(folder / CARD_FILE, render_card(name, description))
     # Data is hashed once: it is most of the bytes.

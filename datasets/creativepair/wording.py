@@ -74,7 +74,7 @@ _POSITIONAL = tuple(
         rf"(?<=\bthan )[12]\b{_END}",
     )
 )
-# Each of these patterns needs one of these words. Most rationales have none, and a release has many.
+# Each of these patterns needs one of these words; most rationales have none of them.
 _POINTING = re.compile(
     r"left|right|first|second|1st|2nd|former|latter|\b(?:[12]|one|two|(?-i:(?<!\{)[AB]))\b",
     re.IGNORECASE,
