@@ -143,21 +143,24 @@ def _write_data(
     renderer = Renderer(build.protocol, read_image, pseudonymiser(key))
     names = list_written(selection, build.plan)
     tally = Tally(build.protocol)
-    for split in SPLITS:
-        writers = {name: SplitWriter(folder, CONFIGURATIONS[name], split) for name in names}
-        try:
-            for row in reader.rows(selection.pair_ids(split)):
-                rendered = renderer.render(row)
-                written = {name: rendered[name] for name in names}
-                for name, records in written.items():
-                    for record in records:
-                        writers[name].add(record)
-                tally.add(row, split, written)
-            for writer in writers.values():
-                writer.close()
-        finally:
-            for writer in writers.values():
-                writer.abandon()
+    with ThreadPoolExecutor(max_workers=1) as background:
+        for split in SPLITS:
+            writers = {
+                name: SplitWriter(folder, CONFIGURATIONS[name], split, background) for name in names
+            }
+            try:
+                for row in reader.rows(selection.pair_ids(split)):
+                    rendered = renderer.render(row)
+                    written = {name: rendered[name] for name in names}
+                    for name, records in written.items():
+                        for record in records:
+                            writers[name].add(record)
+                    tally.add(row, split, written)
+                for writer in writers.values():
+                    writer.close()
+            finally:
+                for writer in writers.values():
+                    writer.abandon()
     return tally.counts()
 
 

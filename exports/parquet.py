@@ -9,7 +9,7 @@ several rows of a row group show is stored once in it: rows of an item lie besid
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -114,9 +114,12 @@ class SplitWriter:
 
     Args:
         root: of the release.
+        background: with one worker, one row group of all that share it is being written at a time.
     """
 
-    def __init__(self, root: Path, configuration: Configuration, split: Split) -> None:
+    def __init__(
+        self, root: Path, configuration: Configuration, split: Split, background: Executor
+    ) -> None:
         self._configuration = configuration
         self._folder = root / configuration.folder
         self._split = split
@@ -126,7 +129,7 @@ class SplitWriter:
         self._records: list[Record] = []
         self._images: set[bytes] = set()
         self._group_bytes = 0
-        self._background = ThreadPoolExecutor(max_workers=1)
+        self._background = background
         self._writing: Future[None] | None = None
 
     def add(self, record: Record) -> None:
@@ -144,7 +147,7 @@ class SplitWriter:
         if self._records:
             self._hand_over()
         self._await_group()
-        self.abandon()
+        self._end_shard()
         # How many there are is known only now.
         return [
             part.rename(part.with_name(f"{part.stem}-of-{len(self._parts):05d}.parquet"))
@@ -153,7 +156,8 @@ class SplitWriter:
 
     def abandon(self) -> None:
         """Stop without finishing; the file that is open is closed."""
-        self._background.shutdown()
+        if self._writing:
+            wait([self._writing])
         self._end_shard()
 
     def _hand_over(self) -> None:
@@ -162,7 +166,7 @@ class SplitWriter:
         self._records, self._images, self._group_bytes = [], set(), 0
 
     def _await_group(self) -> None:
-        """Wait for the row group that is being written, so that memory never holds three."""
+        """Wait for the row group before this one, so that memory never holds three."""
         if self._writing:
             self._writing.result()
 
