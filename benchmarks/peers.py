@@ -56,6 +56,7 @@ class Browser:
 
     port: int
     cookies: dict[str, str] = field(default_factory=dict)
+    limit_s: float = ANSWER_LIMIT_S
     _connection: HTTPConnection | None = None
 
     def ask(
@@ -74,7 +75,7 @@ class Browser:
         sent = body if body is None or isinstance(body, str) else json.dumps(body)
         try:
             self._connection = self._connection or HTTPConnection(
-                "127.0.0.1", self.port, timeout=ANSWER_LIMIT_S
+                "127.0.0.1", self.port, timeout=self.limit_s
             )
             self._connection.request(method, path, sent, headers)
             response = self._connection.getresponse()
@@ -175,9 +176,37 @@ class LabelStudioPerson(Person):
         self.in_hand = False
 
 
+@dataclass(frozen=True)
+class LabelStudio:
+    """A server that runs, as its lead asks it."""
+
+    version: str
+    port: int
+    limit_s: float
+
+    def ask(self, method: str, path: str, body: object = None) -> bytes:
+        """Return an answer that must be there."""
+        lead = Browser(self.port, limit_s=self.limit_s)
+        return lead.demand(method, path, body, Authorization=f"Token {LEAD_TOKEN}")
+
+    def make_project(self, title: str, config: str) -> int:
+        """Make a project and return its number."""
+        wanted = {"title": title, "label_config": config}
+        project: int = json.loads(self.ask("POST", "/api/projects/", wanted))["id"]
+        return project
+
+    def import_tasks(self, project: int, tasks: Sequence[dict[str, Any]]) -> float:
+        """Import tasks and return the seconds."""
+        started = time.perf_counter()
+        made = json.loads(self.ask("POST", f"/api/projects/{project}/import", tasks))
+        if made["task_count"] != len(tasks):
+            raise RuntimeError(f"Label Studio imported {made}")
+        return time.perf_counter() - started
+
+
 @contextmanager
-def run_label_studio(program: Path, num_tasks: int) -> Iterator[Running]:
-    """Run Label Studio with SQLite."""
+def start_label_studio(program: Path, limit_s: float = ANSWER_LIMIT_S) -> Iterator[LabelStudio]:
+    """Run Label Studio with SQLite; an answer may take so many seconds."""
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         settings = {
@@ -191,43 +220,39 @@ def run_label_studio(program: Path, num_tasks: int) -> Iterator[Running]:
         command = [str(program), "start", "--no-browser", "--enable-legacy-api-token"]
         command += ["--port", str(port), "--internal-host", "127.0.0.1"]
         with run_program(command, Path(folder), port, settings):
-            lead, allowed = Browser(port), {"Authorization": f"Token {LEAD_TOKEN}"}
+            yield LabelStudio(read_version(program, "label-studio"), port, limit_s)
 
-            def make_project(title: str, tasks: list[dict[str, Any]]) -> tuple[int, float]:
-                wanted = {"title": title, "label_config": LABELS}
-                project = json.loads(lead.demand("POST", "/api/projects/", wanted, **allowed))["id"]
-                started = time.perf_counter()
-                path = f"/api/projects/{project}/import"
-                made = json.loads(lead.demand("POST", path, tasks, **allowed))
-                if made["task_count"] != len(tasks):
-                    raise RuntimeError(f"Label Studio imported {made}")
-                return project, len(tasks) / (time.perf_counter() - started)
 
-            tasks = [{"data": data} for data in make_data(num_tasks)]
-            draft = {"model_version": "evidence-1", "score": 0.8, "result": [VERDICT]}
-            _, alone = make_project("alone", tasks)
-            drafted_tasks = [task | {"predictions": [draft]} for task in tasks]
-            project, drafted = make_project("drafted", drafted_tasks)
-            invite = json.loads(lead.demand("GET", "/api/invite", **allowed))["invite_url"]
+@contextmanager
+def run_label_studio(program: Path, num_tasks: int) -> Iterator[Running]:
+    """Run Label Studio with pairs to be judged."""
+    with start_label_studio(program) as server:
+        draft = {"model_version": "evidence-1", "score": 0.8, "result": [VERDICT]}
+        tasks = [{"data": data} for data in make_data(num_tasks)]
+        drafted_tasks = [task | {"predictions": [draft]} for task in tasks]
+        imports = {}
+        for name, imported in (("alone", tasks), ("with drafts", drafted_tasks)):
+            project = server.make_project(name, LABELS)
+            imports[name] = num_tasks / server.import_tasks(project, imported)
+        invite = json.loads(server.ask("GET", "/api/invite"))["invite_url"]
 
-            def sign_up(name: str) -> Person:
-                browser = Browser(port)
-                browser.demand("GET", invite)
-                form = {
-                    "email": f"{name}@example.com",
-                    "password": f"password-of-{name}",
-                    "csrfmiddlewaretoken": browser.cookies["csrftoken"],
-                }
-                browser.demand("POST", invite, urlencode(form))
-                person = LabelStudioPerson(browser, name)
-                person.project = project
-                return person
+        def sign_up(name: str) -> Person:
+            browser = Browser(server.port)
+            browser.demand("GET", invite)
+            form = {
+                "email": f"{name}@example.com",
+                "password": f"password-of-{name}",
+                "csrfmiddlewaretoken": browser.cookies["csrftoken"],
+            }
+            browser.demand("POST", invite, urlencode(form))
+            person = LabelStudioPerson(browser, name)
+            person.project = project
+            return person
 
-            def let_in(word: str, connections: int) -> list[list[Person]]:
-                return [[sign_up(f"{word}-{number}")] for number in range(connections)]
+        def let_in(word: str, connections: int) -> list[list[Person]]:
+            return [[sign_up(f"{word}-{number}")] for number in range(connections)]
 
-            imports = {"alone": alone, "with drafts": drafted}
-            yield Running(read_version(program, "label-studio"), imports, let_in)
+        yield Running(server.version, imports, let_in)
 
 
 class PotatoPerson(Person):

@@ -1,12 +1,22 @@
-"""python benchmarks/releases.py [--pairs 8800] [--side 800] [--seed 0]
+"""python benchmarks/releases.py [--pairs 8800] [--side 800] [--seed 0] [--peer LS/bin/label-studio]
 
 Builds a release of many judged pairs and prints how long it took beside the limit of the disk: the
 time to copy the same files, durably, to the same place. Peak memory is that of the building process
 alone. The pictures are smooth noise with the bytes of a photograph of that size; five pairs of an
-item share its pictures, as real pairs do. Labels are drawn; they say nothing.
+item share its pictures, as real pairs do. No two rationales of two pairs are the same; the draft of
+a pair and the chain that people made of it differ in one finding. Labels are drawn; they say
+nothing.
+
+With --peer, Label Studio exports as many annotated tasks as JSON afterwards, by
+GET /api/projects/N/export?exportType=JSON. A task has the addresses of two pictures, two choices
+and the words of a chain. The export holds these addresses and no picture: it is less than a
+release, and what somebody has in hand there. It comes from a virtual environment of its own:
+
+    python -m venv LS && LS/bin/pip install label-studio==1.23.0
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -22,6 +32,7 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import insert
 
+from benchmarks.peers import make_data, start_label_studio
 from creativepair.chain import Chain, Finding
 from creativepair.images import encode_derivative
 from creativepair.protocol import load_protocol
@@ -35,6 +46,12 @@ PICTURES = 4  # six pairs an item, of which five are taken
 PAIRS = 5
 DIFFERENT = 200  # pictures that are drawn; each is made a picture of its own by its last bytes
 BATCH = 2_000
+PEER_LIMIT_S = 3_600.0
+PEER_BATCH = 2_000  # tasks a POST
+PEER_LABELS = """<View><Image name="left" value="$left"/><Image name="right" value="$right"/>
+<Choices name="blind" toName="left"><Choice value="left"/><Choice value="right"/></Choices>
+<Choices name="final" toName="left"><Choice value="left"/><Choice value="right"/></Choices>
+<TextArea name="rationale" toName="left"/></View>"""
 _BUILD = """if True:
     import json, resource, sys, time
     from pathlib import Path
@@ -56,6 +73,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8_800)
     parser.add_argument("--side", type=int, default=800)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--peer", type=Path, help="Label Studio's program label-studio")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="creativepair-") as folder:
         workspace = create_workspace(Path(folder) / "w", Settings(name="Benchmark"))
@@ -75,6 +93,41 @@ def main() -> None:
         f"{copied_s:6.1f} | {built['seconds'] / copied_s:5.2f} | {built['peak_mib']:8.0f} | "
         f"{verify_s:8.1f} |"
     )
+    if options.peer:
+        print(f"\n{export_from_peer(options.peer.absolute(), options.pairs)}")
+
+
+def export_from_peer(program: Path, num_tasks: int) -> str:
+    """Say how long Label Studio takes to export tasks."""
+    data = make_data(num_tasks)
+    with start_label_studio(program, PEER_LIMIT_S) as server:
+        project = server.make_project("Pairs", PEER_LABELS)
+        for first in range(0, num_tasks, PEER_BATCH):
+            tasks = [annotate(each) for each in data[first : first + PEER_BATCH]]
+            server.import_tasks(project, tasks)
+        start = time.perf_counter()
+        exported = server.ask("GET", f"/api/projects/{project}/export?exportType=JSON")
+        seconds = time.perf_counter() - start
+    if len(json.loads(exported)) != num_tasks:
+        raise RuntimeError(f"Label Studio exported {len(json.loads(exported)):,} tasks")
+    return (
+        f"Label Studio {server.version}: its JSON of {num_tasks:,} tasks, which holds no images, "
+        f"took {seconds:.1f} s for {len(exported) / 2**20:,.0f} MiB"
+    )
+
+
+def annotate(data: dict[str, object]) -> dict[str, object]:
+    """Return a task of Label Studio with one annotation: two choices and the words of a chain."""
+    rationales = "\n".join(rationales_of(str(data["title"])))
+    result = [
+        {"from_name": name, "to_name": "left", "type": kind, "value": value}
+        for name, kind, value in (
+            ("blind", "choices", {"choices": ["left"]}),
+            ("final", "choices", {"choices": ["left"]}),
+            ("rationale", "textarea", {"text": [rationales]}),
+        )
+    ]
+    return {"data": data, "annotations": [{"result": result}]}
 
 
 def run(program: str, *words: object) -> str:
@@ -155,7 +208,7 @@ def rows_of_items(
             picture = drawn[(number * PICTURES + n) % len(drawn)]
             # What follows the end of a JPEG is never read: other bytes, the same picture.
             data = picture + f"{number}-{n}".encode()
-            sha256 = workspace.derivatives.put(data)
+            sha256 = put(workspace, data)
             rows["creatives"].append(
                 {
                     "item_id": item_id, "creative_id": creative_id, "image_sha256": sha256,
@@ -170,6 +223,15 @@ def rows_of_items(
             done += 1
         number += 1
         yield rows
+
+
+def put(workspace: Workspace, data: bytes) -> str:
+    """Store a picture, without syncing it as the store would: all are synced before the build."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    path = workspace.root / "blobs" / "derivatives" / sha256[:2] / sha256[2:4] / sha256
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return sha256
 
 
 def add_pair(
@@ -196,8 +258,8 @@ def add_pair(
         {
             "draft_id": f"d{pair_id}", "pair_id": pair_id, "drafter": "evidence",
             "model_version": "evidence-1", "item_revision": 1, "protocol": "1",
-            "chain": make_chain("B"), "answer": "B", "prob_a": 0.3, "raw_text": "", "tokens": 0,
-            "seconds": 0.1, "created_at": NOW,
+            "chain": make_chain("B", pair_id), "answer": "B", "prob_a": 0.3, "raw_text": "",
+            "tokens": 0, "seconds": 0.1, "created_at": NOW,
         }
     )  # fmt: skip
     common: dict[str, object] = {
@@ -207,7 +269,10 @@ def add_pair(
         "guideline": "1", "shown_at": NOW, "decided_at": NOW, "active_s": 9.0,
         "source": "simulated",
     }  # fmt: skip
-    for step, chain, status in (("blind", None, None), ("final", make_chain("A"), "edited")):
+    for step, chain, status in (
+        ("blind", None, None),
+        ("final", make_chain("A", pair_id), "edited"),
+    ):
         rows["judgement_events"].append(
             common
             | {
@@ -219,17 +284,27 @@ def add_pair(
         )
 
 
-def make_chain(answer: str) -> dict[str, object]:
+def make_chain(answer: str, pair_id: str) -> dict[str, object]:
     """Return a chain of ten findings as the store holds it."""
+    questions = load_protocol("1").questions
     findings = tuple(
         Finding(
             question=question.id,
             verdict=answer if question.id == "click" else question.verdicts[-1],
-            rationale="{A} shows the product larger and in use, {B} shows the box it comes in",
+            rationale=rationale,
         )
-        for question in load_protocol("1").questions
+        for question, rationale in zip(questions, rationales_of(pair_id), strict=True)
     )
     return Chain(protocol="1", findings=findings).model_dump(mode="json")
+
+
+def rationales_of(name: str) -> list[str]:
+    """Return a rationale for each question, which no other pair has."""
+    return [
+        "{A} shows the product larger and in use, {B} shows the box it comes in: "
+        f"{question.id} of {name}"
+        for question in load_protocol("1").questions
+    ]
 
 
 if __name__ == "__main__":

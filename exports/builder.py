@@ -6,6 +6,7 @@ The same state of the workspace, plan and time give the same bytes.
 import errno
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -161,21 +162,24 @@ def _write_data(
     renderer = Renderer(build.protocol, read_image, pseudonymiser(key))
     names = list_written(selection, build.plan)
     tally = Tally(build.protocol)
-    for split in SPLITS:
-        writers = {name: SplitWriter(folder, CONFIGURATIONS[name], split) for name in names}
-        try:
-            for row in reader.rows(selection.pair_ids(split)):
-                rendered = renderer.render(row)
-                written = {name: rendered[name] for name in names}
-                for name, records in written.items():
-                    for record in records:
-                        writers[name].add(record)
-                tally.add(row, split, written)
-            for writer in writers.values():
-                writer.close()
-        finally:
-            for writer in writers.values():
-                writer.abandon()
+    with ThreadPoolExecutor(max_workers=1) as background:
+        for split in SPLITS:
+            writers = {
+                name: SplitWriter(folder, CONFIGURATIONS[name], split, background) for name in names
+            }
+            try:
+                for row in reader.rows(selection.pair_ids(split)):
+                    rendered = renderer.render(row)
+                    written = {name: rendered[name] for name in names}
+                    for name, records in written.items():
+                        for record in records:
+                            writers[name].add(record)
+                    tally.add(row, split, written)
+                for writer in writers.values():
+                    writer.close()
+            finally:
+                for writer in writers.values():
+                    writer.abandon()
     return tally
 
 
@@ -228,7 +232,9 @@ def _lineage(connection: Connection, build: Build, outlook: Outlook) -> Lineage:
 
 def _write_descriptions(folder: Path, name: str, description: Description) -> Manifest:
     """Write what describes the data: Croissant, the card, the manifest."""
-    files = {path: describe_file(folder / path) for path in _files(folder)}
+    paths = _files(folder)
+    with ThreadPoolExecutor() as pool:  # hashing leaves Python's lock
+        files = dict(zip(paths, pool.map(describe_file, map(folder.joinpath, paths)), strict=True))
     _write_text(folder / CROISSANT_FILE, render_croissant(name, description, files))
     for path, plot in draw_plots(description).items():
         (folder / path).parent.mkdir(exist_ok=True)

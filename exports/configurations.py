@@ -2,9 +2,9 @@
 
 - `default`: a row for each pair.
 - `cot`: a row for each of the two orders of every pair whose chain stands whole; for SFT.
-- `preference`: a row for each order of every pair. `label` is the right digit, for GRPO, which takes
-  the rows without the next two columns; `chosen` is the chain that stands and `rejected` the draft
-  it overturned, where there are both, for DPO.
+- `preference`: a row for each order of every pair. `label` is the right digit, for GRPO, which
+  wants no more columns than that; `chosen` is the chain that stands and `rejected` the draft it
+  overturned, where there are both, for DPO.
 - `annotations`: a row for each finished judgement, under pseudonyms.
 - `drafts`: a row for each drafted chain.
 """
@@ -19,16 +19,14 @@ from creativepair.errors import ChainError
 from creativepair.prompts import Message, render_prompt, render_target
 from creativepair.protocol import Protocol
 from creativepair.records import Creative
-from exports.parquet import IMAGE, TIME, Configuration, Record
+from exports.parquet import IMAGE, IMAGES, TIME, Configuration, Record
 from exports.plan import ConfigName
 from exports.pseudonyms import Pseudonymise
 from exports.rows import Row
 
 ReadImage = Callable[[str], bytes]
 
-# Parquet's own name for what a list holds: it reads back equal.
 _TEXTS = pa.list_(pa.field("element", pa.string()))
-_IMAGES = pa.list_(pa.field("element", IMAGE))
 _PART = pa.struct([("type", pa.string()), ("text", pa.string())])
 _MESSAGES = pa.list_(
     pa.field(
@@ -72,7 +70,7 @@ COT = Configuration(
         "order": pa.string(),
         "prompt": _MESSAGES,
         "completion": _MESSAGES,
-        "images": _IMAGES,
+        "images": IMAGES,
     },
 )
 PREFERENCE = Configuration(
@@ -81,7 +79,7 @@ PREFERENCE = Configuration(
         "pair_id": pa.string(),
         "order": pa.string(),
         "prompt": _MESSAGES,
-        "images": _IMAGES,
+        "images": IMAGES,
         "chosen": _MESSAGES,
         "rejected": _MESSAGES,
         "label": pa.string(),

@@ -9,8 +9,10 @@ several rows of a row group show is stored once in it: rows of an item lie besid
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,10 +34,18 @@ ROW_GROUP_ROWS = 1_000
 Record = dict[str, Any]
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+# Parquet's own name for what a list holds: it reads back equal.
+IMAGES = pa.list_(pa.field("element", IMAGE))
 TIME = pa.timestamp("us", tz="UTC")
 
-# Images are written as a dictionary, which is what stores an image once. It is never given up for
-# plain pages, which would store them all again: no row group is near this size.
+# Images are written as a dictionary, which is what stores an image once. They are given to the
+# writer as one too: copying and hashing an image for every row that shows it took half of a build.
+_NUMBERED_IMAGE = pa.struct(
+    [("bytes", pa.dictionary(pa.int32(), pa.binary())), ("path", pa.string())]
+)
+_NUMBERED = {IMAGE: _NUMBERED_IMAGE, IMAGES: pa.list_(pa.field("element", _NUMBERED_IMAGE))}
+# The dictionary is never given up for plain pages, which would store all images again: no row group
+# is near this size.
 _LARGEST_DICTIONARY_BYTES = 2**30
 _NAME = re.compile(
     rf"{DATA}/({'|'.join(CONFIG_NAMES)})/({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.parquet"
@@ -66,6 +76,12 @@ class Configuration:
         metadata = {"huggingface": json.dumps({"info": {"features": features}})}
         return pa.schema(self.columns.items(), metadata=metadata)
 
+    @cached_property
+    def written_schema(self) -> pa.Schema:
+        """The schema of what is given to Parquet's writer, which reads back as `schema`."""
+        columns = {name: _NUMBERED.get(column, column) for name, column in self.columns.items()}
+        return pa.schema(columns.items())
+
     @property
     def light_columns(self) -> list[str]:
         """The leaves of the table that hold no image bytes, as Parquet names them."""
@@ -94,11 +110,16 @@ class FileName:
 class SplitWriter:
     """Writes the files of one split of one configuration; no records, no file.
 
+    A row group is written in the background while the records of the next one come in.
+
     Args:
         root: of the release.
+        background: with one worker, one row group of all that share it is being written at a time.
     """
 
-    def __init__(self, root: Path, configuration: Configuration, split: Split) -> None:
+    def __init__(
+        self, root: Path, configuration: Configuration, split: Split, background: Executor
+    ) -> None:
         self._configuration = configuration
         self._folder = root / configuration.folder
         self._split = split
@@ -108,6 +129,8 @@ class SplitWriter:
         self._records: list[Record] = []
         self._images: set[bytes] = set()
         self._group_bytes = 0
+        self._background = background
+        self._writing: Future[None] | None = None
 
     def add(self, record: Record) -> None:
         """Add a row."""
@@ -117,12 +140,13 @@ class SplitWriter:
                 self._images.add(image)
                 self._group_bytes += len(image)
         if self._group_bytes >= ROW_GROUP_BYTES or len(self._records) >= ROW_GROUP_ROWS:
-            self._write_group()
+            self._hand_over()
 
     def close(self) -> list[Path]:
         """Write what is left and return the files."""
         if self._records:
-            self._write_group()
+            self._hand_over()
+        self._await_group()
         self._end_shard()
         # How many there are is known only now.
         return [
@@ -132,17 +156,27 @@ class SplitWriter:
 
     def abandon(self) -> None:
         """Stop without finishing; the file that is open is closed."""
+        if self._writing:
+            wait([self._writing])
         self._end_shard()
 
-    def _write_group(self) -> None:
-        if self._writer and self._shard_bytes + self._group_bytes > SHARD_BYTES:
+    def _hand_over(self) -> None:
+        self._await_group()
+        self._writing = self._background.submit(self._write, self._records, self._group_bytes)
+        self._records, self._images, self._group_bytes = [], set(), 0
+
+    def _await_group(self) -> None:
+        """Wait for the row group before this one, so that memory never holds three."""
+        if self._writing:
+            self._writing.result()
+
+    def _write(self, records: Sequence[Record], image_bytes: int) -> None:
+        if self._writer and self._shard_bytes + image_bytes > SHARD_BYTES:
             self._end_shard()
         if self._writer is None:
             self._writer = self._open_shard()
-        table = pa.Table.from_pylist(self._records, schema=self._configuration.schema)
-        self._writer.write_table(table)
-        self._shard_bytes += self._group_bytes
-        self._records, self._images, self._group_bytes = [], set(), 0
+        self._writer.write_table(_make_table(records, self._configuration))
+        self._shard_bytes += image_bytes
 
     def _open_shard(self) -> pq.ParquetWriter:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -150,14 +184,17 @@ class SplitWriter:
         self._parts.append(part)
         self._shard_bytes = 0
         light, images = self._configuration.light_columns, self._configuration.image_columns
-        return pq.ParquetWriter(
+        writer = pq.ParquetWriter(
             part,
-            self._configuration.schema,
+            self._configuration.written_schema,
             compression=dict.fromkeys(light, "zstd") | dict.fromkeys(images, "none"),
             dictionary_pagesize_limit=_LARGEST_DICTIONARY_BYTES,
             write_statistics=light,
             write_page_index=True,
+            store_schema=False,  # readers would make dictionaries again
         )
+        writer.add_key_value_metadata(self._configuration.schema.metadata)
+        return writer
 
     def _end_shard(self) -> None:
         if self._writer:
@@ -197,6 +234,35 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[R
         for number in range(file.num_row_groups):  # all at once would be buffered whole
             for batch in file.iter_batches(64, row_groups=[number], columns=columns):
                 yield from batch.to_pylist()
+
+
+def _make_table(records: Sequence[Record], configuration: Configuration) -> pa.Table:
+    arrays = [
+        _make_array([record[name] for record in records], column)
+        for name, column in configuration.columns.items()
+    ]
+    return pa.Table.from_arrays(arrays, schema=configuration.written_schema)
+
+
+def _make_array(values: Sequence[Any], column: pa.DataType) -> pa.Array:
+    """Make a column; every row has its images."""
+    if column == IMAGE:
+        return _number_images(values)
+    if column == IMAGES:
+        offsets = pa.array(accumulate(map(len, values), initial=0), pa.int32())
+        images = _number_images([image for value in values for image in value])
+        return pa.ListArray.from_arrays(offsets, images, type=_NUMBERED[IMAGES])
+    return pa.array(values, column)
+
+
+def _number_images(images: Sequence[Record]) -> pa.Array:
+    numbers: dict[bytes, int] = {}
+    shown = [numbers.setdefault(image["bytes"], len(numbers)) for image in images]
+    different = pa.DictionaryArray.from_arrays(
+        pa.array(shown, pa.int32()), pa.array(numbers, pa.binary())
+    )
+    paths = pa.array([image["path"] for image in images], pa.string())
+    return pa.StructArray.from_arrays([different, paths], type=_NUMBERED_IMAGE)
 
 
 def _images_in(record: Record) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ again, so no chain comes out that the text does not state.
 """
 
 import re
+from functools import lru_cache
 from typing import Literal, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
@@ -193,6 +194,8 @@ def _parse(text: str, protocol: Protocol, order: Order) -> Chain:
     return chain
 
 
+# A draft and the chain that people made of it share most of their lines.
+@lru_cache(maxsize=256)
 def _parse_line(line: str, order: Order) -> Finding:
     match = _LINE.fullmatch(line)
     if match is None:

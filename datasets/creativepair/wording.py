@@ -6,6 +6,7 @@ nobody should store, because they turn false as soon as the sides are swapped.
 """
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 Identity = Literal["A", "B"]
@@ -73,6 +74,11 @@ _POSITIONAL = tuple(
         rf"(?<=\bthan )[12]\b{_END}",
     )
 )
+# Each of these patterns needs one of these words; most rationales have none of them.
+_POINTING = re.compile(
+    r"left|right|first|second|1st|2nd|former|latter|\b(?:[12]|one|two|(?-i:(?<!\{)[AB]))\b",
+    re.IGNORECASE,
+)
 _SIDE_OF_WORD = {
     "left": "left", "1": "left", "one": "left", "first": "left",
     "right": "right", "2": "right", "two": "right", "second": "right",
@@ -84,11 +90,16 @@ def other(identity: Identity) -> Identity:
     return "B" if identity == "A" else "A"
 
 
+# A release asks this of one rationale for each order, and of a draft and what people made of it,
+# which share most of theirs.
+@lru_cache(maxsize=256)
 def positional_words(text: str) -> tuple[str, ...]:
     """List the words that name a creative by its place, in reading order; empty when clean.
 
     Whatever says left or right and is no plain direction within an image counts.
     """
+    if not _POINTING.search(text):
+        return ()
     masked = _mask_directions(text)
     spans = sorted(m.span() for pattern in _POSITIONAL for m in pattern.finditer(masked))
     merged: list[tuple[int, int]] = []

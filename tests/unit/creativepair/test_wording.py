@@ -235,6 +235,23 @@ def test_what_would_be_converted_is_never_called_clean(words: list[str]) -> None
         assert to_identity(text, left_is="A") == " ".join(text.split())
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                *("left", "Rightmost", "the", "FIRST", "2nd", "image", "one", "former", "latter"),
+                *("is", "1", "2", "two", "#2", "A", "B", "{A}", "than", "has", ".", "and", "a"),
+            )
+        ),
+        max_size=7,
+    )
+)
+@settings(max_examples=500, deadline=None)
+def test_a_place_named_elsewhere_changes_nothing_of_what_is_found(words: list[str]) -> None:
+    text = " ".join(words)
+    assert positional_words(f"{text}. Left") == (*positional_words(text), "Left")
+
+
 @given(st.text(max_size=60), st.sampled_from(SIDES))
 @settings(max_examples=200, deadline=None)
 def test_converting_twice_changes_nothing_more(text: str, left_is: Identity) -> None:
