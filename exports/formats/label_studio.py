@@ -55,7 +55,11 @@ def _task(pair: ReleasedPair, images: ImageFolder) -> dict[str, Any]:
     return {
         "data": {**texts, "queries": "; ".join(record["queries"]), "split": pair.split, **shown},
         "predictions": [_prediction(draft) for draft in pair.drafts],
-        "annotations": [{"result": list(_results(one))} for one in pair.annotations],
+        "annotations": [
+            # Label Studio takes what is imported for the truth unless it is told otherwise.
+            {"result": list(_results(one)), "ground_truth": False}
+            for one in pair.annotations
+        ],
     }
 
 

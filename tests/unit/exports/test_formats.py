@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pytest
 
+from benchmarks.peers import start_label_studio
 from creativepair.errors import InputError, StateError
 from creativepair.records import Item
 from creativepair.store import catalogue
@@ -98,6 +100,36 @@ def test_label_studio_gets_a_task_for_each_pair_with_its_drafts_and_judgements(
         results[0]["from_name"] for results in [t["annotations"][0]["result"] for t in tasks]
     } | {results[0]["to_name"] for results in [t["annotations"][0]["result"] for t in tasks]}
     assert all(f'name="{name}"' in config for name in ("answer", "image_a", "image_b", "reason"))
+
+
+@pytest.mark.slow
+def test_a_real_label_studio_takes_the_tasks_as_they_are(
+    released: "Studio", tmp_path: Path
+) -> None:
+    program = os.environ.get("LABEL_STUDIO")
+    if not program:
+        pytest.skip("LABEL_STUDIO does not name a program: see benchmarks/releases.py")
+    out = convert(released, "label-studio", tmp_path / "ls")
+    tasks = [
+        task
+        for path in sorted(out.glob("*.json"))
+        for task in json.loads(path.read_text(encoding="utf-8"))
+    ]
+    with start_label_studio(Path(program)) as server:
+        config = (out / "labeling_config.xml").read_text(encoding="utf-8")
+        project = server.make_project("Pairs", config)
+        server.import_tasks(project, tasks)
+        stored = json.loads(server.ask("GET", f"/api/projects/{project}/export?exportType=JSON"))
+        about = json.loads(server.ask("GET", f"/api/projects/{project}"))
+
+    def answers(of: list[dict[str, Any]]) -> dict[str, list[Any]]:
+        return {
+            task["data"]["pair_id"]: [one["result"] for one in task["annotations"]] for task in of
+        }
+
+    assert answers(stored) == answers(tasks)
+    assert not any(one["ground_truth"] for task in stored for one in task["annotations"])
+    assert about["total_predictions_number"] == sum(len(task["predictions"]) for task in tasks)
 
 
 def test_the_form_of_the_paper_says_a_and_b_by_the_order_in_which_images_are_shown(
