@@ -1,7 +1,7 @@
 """Judgements as a table for other tools, and back."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,11 +91,16 @@ def export_rows(connection: Connection) -> list[dict[str, Any]]:
     return [_row(judgement) for judgement in listed if judgement.final is not None]
 
 
-def import_rows(connection: Connection, protocol: Protocol, rows: Iterable[RawRow]) -> ImportReport:
+def import_rows(
+    connection: Connection,
+    protocol: Protocol,
+    rows: Iterable[RawRow],
+    is_erased: Callable[[str], bool] = lambda _annotator_id: False,
+) -> ImportReport:
     """Store judgements from a table as events; the same row again is skipped.
 
-    A row of a pair that is unknown, or that says something else than the judgement already stored
-    for the same annotator, pair and pass, is rejected with its reason.
+    A row of a pair that is unknown, of a person who was erased, or that says something else than
+    the judgement already stored for the same annotator, pair and pass, is rejected with its reason.
     """
     stored = judgements.list_events(connection)
     begun = {(event.pair_id, event.annotator_id, event.pass_) for event in stored}
@@ -114,6 +119,9 @@ def import_rows(connection: Connection, protocol: Protocol, rows: Iterable[RawRo
             continue
         except NotFoundError:
             rejects.append(reject_row(raw, "is an unknown pair", column="pair_id"))
+            continue
+        if is_erased(row.annotator_id):
+            rejects.append(reject_row(raw, "is a person who was erased", column="annotator_id"))
             continue
         events = _events(row, protocol)
         [judgement] = to_judgements(events)
@@ -138,7 +146,8 @@ def _key(judgement: Judgement) -> tuple[str, str, int]:
 
 def _parse(raw: RawRow) -> JudgementRow:
     values = {name: value for name, value in raw.values.items() if name in COLUMNS}
-    if {".csv", ".tsv"} & set(Path(raw.file).suffixes):  # its cells were escaped when written
+    # The cells of these were escaped when they were written.
+    if {".csv", ".tsv"} & {suffix.lower() for suffix in Path(raw.file).suffixes}:
         values |= {n: restore_cell(value) for n, value in values.items() if isinstance(value, str)}
     return JudgementRow.model_validate(values)
 

@@ -44,16 +44,17 @@ class _Downloads:
         except CreativePairError as error:
             return error_response(error)
         path = folder / name
+        if not path.is_file():
+            return error_response(_missing(folder, name))
         media_type = _MEDIA_TYPES.get(path.suffix, "application/octet-stream")
         return FileResponse(path, media_type=media_type, headers={"Cache-Control": "private"})
 
     async def archive(self, request: Request) -> Response:
         """Serve all files as a tar archive, made while it is sent."""
         try:
-            folder, manifest = await run_in_threadpool(self._find, request)
+            folder, members = await run_in_threadpool(self._find_members, request)
         except CreativePairError as error:
             return error_response(error)
-        members = _list_members(folder, manifest)
         headers = {
             "Content-Disposition": f'attachment; filename="release-{folder.name}.tar"',
             "Content-Length": str(sum(map(_padded, members)) + 2 * tarfile.BLOCKSIZE),
@@ -61,23 +62,43 @@ class _Downloads:
         stream = _stream(folder, members)
         return StreamingResponse(stream, media_type="application/x-tar", headers=headers)
 
+    def _find_members(self, request: Request) -> tuple[Path, list[tarfile.TarInfo]]:
+        folder, manifest = self._find(request)
+        return folder, _list_members(folder, manifest)
+
     def _find(self, request: Request) -> tuple[Path, Manifest]:
         version = request.path_params["version"]
-        folder = find_release(self._workspace, version)
+        try:
+            folder = find_release(self._workspace, version)
+        except NotFoundError as error:
+            raise NotFoundError(error.message, hint=_HINT) from error
         if withdrawal := read_withdrawal(folder):
             raise StateError(f"release {version} was {withdrawal}", hint=_HINT)
         return folder, read_manifest(self._workspace, version)
 
 
 def _list_members(folder: Path, manifest: Manifest) -> list[tarfile.TarInfo]:
-    """Return the headers of the files; the same release gives the same archive."""
+    """Return the headers of the files; the same release gives the same archive.
+
+    Raises:
+        StateError: when a file is missing.
+    """
     members = []
     for name in (*sorted(manifest.files), MANIFEST_FILE):
+        if not (folder / name).is_file():
+            raise _missing(folder, name)
         member = tarfile.TarInfo(f"{folder.name}/{name}")
         member.size = (folder / name).stat().st_size
         member.mtime = int(manifest.created.timestamp())
         members.append(member)
     return members
+
+
+def _missing(folder: Path, name: str) -> StateError:
+    return StateError(
+        f"release {folder.name} lacks {name}",
+        hint=f"Whoever runs this desk looks: creativepair release verify {folder.name}",
+    )
 
 
 def _stream(folder: Path, members: Sequence[tarfile.TarInfo]) -> Iterator[bytes]:

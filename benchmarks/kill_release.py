@@ -1,4 +1,4 @@
-"""python benchmarks/kill_release.py [--kills 100] [--pairs 60] [--seed 0]
+"""python benchmarks/kill_release.py [--kills 100] [--pairs 200] [--seed 0]
 
 Kills builds of a release with SIGKILL, each at a random moment between its first and its last, and
 looks at what is left: a release that is listed must be whole, and the next build must succeed with
@@ -29,6 +29,7 @@ _BUILD = """if True:
     store = open_store(workspace.database_url)
     print("begins", flush=True)
     build_release(workspace, store, sys.argv[2])
+    print("ends", flush=True)
 """
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = random.Random(options.seed)
@@ -74,9 +75,11 @@ def build(root: Path, version: str) -> float:
     """Build a release and return the seconds it took."""
     process = start_build(root, version)
     start = time.perf_counter()
-    if process.wait():
+    said = process.stdout.readline() if process.stdout else ""
+    seconds = time.perf_counter() - start
+    if process.wait() or said != "ends\n":
         raise RuntimeError(f"building {version} failed")
-    return time.perf_counter() - start
+    return seconds
 
 
 def kill_build(workspace: Workspace, version: str, at_s: float) -> str:

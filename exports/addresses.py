@@ -9,12 +9,21 @@ from creativepair.errors import CreativePairError, StateError
 _SECRETS = re.compile(r"(?<=//)[^/\s]*@|\?[^\s'\"]*")
 """A name and password before a host; a query, where signatures stand."""
 
+_WHO = re.compile(r"//([^/\s]*@)")
 _SHOWN_CHARACTERS = 300
 
 
 def show_address(text: str) -> str:
     """Return an address, or a text that holds some, without passwords and signatures."""
     return _SECRETS.sub("", text)
+
+
+def show_reason(error: Exception, address: str) -> str:
+    """Return what an error says of an address, without passwords and signatures."""
+    said = str(error)
+    for secret in _WHO.findall(address):  # repeated without what stands before it, too
+        said = said.replace(secret, "")
+    return show_address(said)
 
 
 @contextmanager
@@ -29,13 +38,13 @@ def reaching(address: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise StateError(
-            f"{show_address(address)} cannot be used: {_reason(error)}",
+            f"{show_address(address)} cannot be used: {_reason(error, address)}",
             hint="Mend that and repeat the command: it goes on where it stopped.",
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, address: str) -> str:
     if isinstance(error, PermissionError):
         return "access is refused"
-    words = " ".join(show_address(str(error)).split())
+    words = " ".join(show_reason(error, address).split())
     return words[:_SHOWN_CHARACTERS] or type(error).__name__

@@ -216,6 +216,7 @@ def _lineage(connection: Connection, build: Build, outlook: Outlook) -> Lineage:
         and Follows(
             version=base.version,
             digest=base.digest,
+            kept=build.keeps,
             changes={kind: len(pair_ids) for kind, pair_ids in outlook.changes.items()},
         ),
         drafters=tuple(Drafter(**row) for row in releases.list_drafters(connection)),

@@ -168,7 +168,7 @@ def _labels(release: Description) -> str:
     follows = release.lineage.follows
     kept = (
         f" Pairs that release {follows.version} holds keep its labels and evidence."
-        if follows and plan.released_labels == "keep"
+        if follows and follows.kept
         else ""
     )
     text = (

@@ -106,8 +106,13 @@ class Tally:
         )
 
     def _add_evidence(self, row: Row) -> None:
-        for shown in (row.counts.impressions_a, row.counts.impressions_b):
-            if shown is not None:
+        counts = row.counts
+        for image, shown in zip(
+            row.images, (counts.impressions_a, counts.impressions_b), strict=True
+        ):
+            # An image stands in several pairs, and counts once.
+            if shown is not None and image.pixel_sha256 not in self._seen["shown"]:
+                self._seen["shown"].add(image.pixel_sha256)
                 self._impressions[bisect_right(_IMPRESSIONS, shown)] += 1
         if row.labels.source == "ctr" and row.counts.rel_gap is not None:
             self._gaps[bisect_right(_GAPS, 100 * row.counts.rel_gap)] += 1

@@ -11,7 +11,7 @@ from creativepair.workspace import Workspace
 from exports.changes import Released, digest_text
 from exports.configurations import DEFAULT
 from exports.labels import Answer, Counts, Labels
-from exports.listing import list_releases, read_manifest
+from exports.listing import ReleaseSummary, list_releases, read_manifest
 from exports.manifest import Manifest
 from exports.parquet import Record, parse_name, read_records
 from exports.plan import LabelSource
@@ -63,10 +63,13 @@ class Base:
     Attributes:
         follows: the highest release that stands: what the next one is compared with.
         after: the highest number in use; another one than `follows` where it was withdrawn.
+        is_renewed: whether a withdrawn one after `follows` may have decided labels anew: what
+            `follows` says of them holds no longer.
     """
 
     follows: str | None = None
     after: str | None = None
+    is_renewed: bool = False
 
 
 def find_base(workspace: Workspace, version: str | None = None) -> Base:
@@ -89,8 +92,22 @@ def find_base(workspace: Workspace, version: str | None = None) -> Base:
         if is_free(version):
             return Base()
     found = [one for one in list_releases(workspace) if not is_free(one.version)]
-    standing = [one.version for one in found if one.withdrawal is None]
-    return Base(standing[-1] if standing else None, found[-1].version if found else None)
+    if not found:
+        return Base()
+    places = [place for place, one in enumerate(found) if one.withdrawal is None]
+    later = found[places[-1] + 1 :] if places else found
+    return Base(
+        follows=found[places[-1]].version if places else None,
+        after=found[-1].version,
+        is_renewed=any(_renews(one) for one in later),
+    )
+
+
+def _renews(release: ReleaseSummary) -> bool:
+    if release.manifest is None:
+        return True
+    follows = release.manifest.lineage.follows
+    return follows is not None and not follows.kept
 
 
 def _read(folder: Path, manifest: Manifest) -> dict[str, Released]:

@@ -25,6 +25,7 @@ HUB = "hf://"
 
 _ADDRESS = re.compile(r"hf://datasets/([\w.-]+/[\w.-]+)/?")
 _OF_THE_HUB = ".gitattributes"
+_BRANCH = "main"
 _SHOWN = 3
 
 
@@ -140,8 +141,8 @@ def _send(release: Path, manifest: Manifest, repository: _Repository) -> list[st
                 hint="Choose another repository, or build the data under a new version.",
             )
         return []
-    commit = refs["main"]
-    before = repository.files(commit)
+    commit = refs.get(_BRANCH, "")
+    before = repository.files(commit) if commit else {}
     _refuse_strangers(set(before) - set(wanted), refs, repository)
     if _differing(wanted, before):  # else a run was killed just before the tag
         commit = repository.send(release, manifest.version)

@@ -84,10 +84,15 @@ class EvidenceBuild(_Model):
 
 
 class Follows(_Model):
-    """An earlier release, and how many pairs changed since, by kind of change."""
+    """An earlier release, and how many pairs changed since, by kind of change.
+
+    Attributes:
+        kept: whether its pairs kept their labels and evidence.
+    """
 
     version: str
     digest: Sha256
+    kept: bool = True
     changes: dict[str, NonNegativeInt]
 
 
@@ -135,6 +140,11 @@ class BlindAgreement(_Model):
     ac1: Measured
 
 
+# What is said in releases that were built before it was measured.
+_UNKNOWN = Measured(value=None, low=None, high=None)
+_UNMEASURED = BlindAgreement(pairs=0, raw=_UNKNOWN, alpha=_UNKNOWN, ac1=_UNKNOWN)
+
+
 class Counts(_Model):
     """What was counted over the released pairs.
 
@@ -169,11 +179,11 @@ class Counts(_Model):
     judgement_sources: dict[str, NonNegativeInt]
     arms: dict[str, NonNegativeInt]
     agreement: dict[str, Agreement]
-    blind_agreement: BlindAgreement
+    blind_agreement: BlindAgreement = _UNMEASURED
     expected_wrong: Probability | None
-    impressions: dict[str, NonNegativeInt]
-    gaps: dict[str, NonNegativeInt]
-    findings: dict[str, dict[str, NonNegativeInt]]
+    impressions: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    gaps: dict[str, NonNegativeInt] = Field(default_factory=dict)
+    findings: dict[str, dict[str, NonNegativeInt]] = Field(default_factory=dict)
 
 
 class Description(_Model):

@@ -49,6 +49,7 @@ class Build:
     Attributes:
         base: the release it follows; None below 1.0.0 and for the first.
         after: the highest number in use from 1.0.0 on; None below 1.0.0 and for the first.
+        keeps: whether pairs keep the labels and evidence that the base gives them.
     """
 
     workspace: Workspace
@@ -56,6 +57,7 @@ class Build:
     protocol: Protocol
     base: Earlier | None
     after: str | None
+    keeps: bool
 
 
 def preview_release(
@@ -96,14 +98,14 @@ def prepare(workspace: Workspace, plan: Plan, base: Base) -> Build:
         protocol=own if wanted == own.version else load_protocol(wanted),
         base=read_earlier(workspace, base.follows) if base.follows else None,
         after=base.after,
+        keeps=plan.released_labels == "keep" and not base.is_renewed,
     )
 
 
 def look_out(connection: Connection, build: Build) -> tuple[Outlook, Reader]:
     """Choose the pairs and look at the gates; the reader goes through what was chosen."""
     plan, base = build.plan, build.base
-    keeps = base is not None and plan.released_labels == "keep"
-    kept = {p: one.answer for p, one in base.released.items()} if base and keeps else {}
+    kept = {p: one.answer for p, one in base.released.items()} if base and build.keeps else {}
     reader = Reader(connection, plan, build.protocol, kept)
     gates = RowGates(build.protocol, build.workspace.derivatives)
     selection = select_pairs(connection, reader, plan, gates)
@@ -173,7 +175,7 @@ def _refuse_configurations(selection: Selection, plan: Plan) -> Iterator[Refusal
 
 def _refuse_other_source(build: Build) -> Iterator[Refusal]:
     base, plan = build.base, build.plan
-    if base is None or plan.released_labels == "renew":
+    if base is None or not build.keeps:
         return
     before = base.manifest.settings.plan.label_source
     if before != plan.label_source:

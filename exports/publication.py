@@ -23,15 +23,36 @@ _BUILDING = re.compile(r"\.building-[0-9a-f]{32}")
 
 @contextmanager
 def building_folder(releases: Path) -> Iterator[Path]:
-    """Give an empty folder to build in; it is gone afterwards unless it was published."""
+    """Give an empty folder to build in; it is gone afterwards unless it was published.
+
+    Raises:
+        StateError: when somebody removed it meanwhile, as a takedown does.
+    """
     releases.mkdir(parents=True, exist_ok=True)
     _remove_stale(releases)
     folder = releases / f".building-{uuid.uuid4().hex}"
     folder.mkdir()
     try:
         yield folder
+    except FileNotFoundError as error:
+        if folder.exists():
+            raise
+        raise StateError(
+            "the folder of this build was removed: something was taken down meanwhile",
+            hint="Build again: it is left out then.",
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_unfinished(releases: Path) -> None:
+    """Remove the folders of all builds that are not finished; one that goes on ends with an error.
+
+    For a takedown: they hold what it takes down, and no build that goes on meanwhile may stand.
+    """
+    for folder in releases.iterdir() if releases.is_dir() else ():
+        if _BUILDING.fullmatch(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish(folder: Path, target: Path) -> None:

@@ -23,7 +23,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from creativepair.errors import InputError, StateError
 from creativepair.workspace import Workspace
-from exports.addresses import reaching, show_address
+from exports.addresses import reaching, show_address, show_reason
 from exports.hub import HUB, send_to_hub
 from exports.listing import find_release, read_manifest
 from exports.manifest import MANIFEST_FILE, FileEntry, Manifest, describe_file, parse_manifest
@@ -188,7 +188,7 @@ def open_folder(target: str, version: str) -> Folder:
         raise InputError(f"{shown} needs a package: {error}", hint=hint) from error
     except Exception as error:
         raise InputError(
-            f"{shown} cannot be opened: {show_address(str(error))}",
+            f"{shown} cannot be opened: {show_reason(error, target)}",
             hint="Give a path, or an address that fsspec knows, such as s3://bucket/folder",
         ) from error
     return Folder(filesystem, f"{root.rstrip('/')}/{version}", f"{target.rstrip('/')}/{version}")

@@ -6,7 +6,8 @@ withdrawal that was interrupted is seen, and finished by asking for it again.
 """
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,9 @@ from exports.plan import ConfigName
 from exports.publication import sync
 
 WITHDRAWN_FILE = "withdrawn.json"
+_CLOCK_SKEW = timedelta(days=1)
+"""By which the times of imported judgements may be off."""
+
 _TOMBSTONE = {MANIFEST_FILE, WITHDRAWN_FILE}
 
 
@@ -99,29 +103,33 @@ def holds_judgements(
     manifest: Manifest,
     pseudonym: str,
     *,
-    judged: Collection[str],
-    settled: Collection[str],
+    judged: Mapping[str, datetime],
+    settled: Mapping[str, datetime],
+    inherits: bool,
 ) -> bool:
     """Tell whether a release holds what a person judged or settled.
 
-    Without the configuration `annotations` nobody can tell whose word a label or chain is; such a
-    release counts when it has a pair that the person judged.
+    The configuration `annotations` says whose word a label or chain is, but for labels that were
+    kept from an earlier release. Where it does not, a release counts when it has a pair that the
+    person had judged by then.
 
     Args:
-        judged, settled: ids of the pairs that the person judged, and that the person adjudicated.
+        judged, settled: when the person first judged, and adjudicated, a pair, by its id.
+        inherits: whether it kept labels of a release that the person's word may be in.
 
     Raises:
         StateError: when the release cannot be read.
     """
     is_told = "annotations" in manifest.counts.configurations
+    by_then = manifest.created + _CLOCK_SKEW
     said = _records(folder, manifest, "annotations", ["annotator_id"]) if is_told else ()
     if any(record["annotator_id"] == pseudonym for record in said):
         return True
     for record in _records(folder, manifest, "default", ["pair_id", "label_adjudicated"]):
-        pair_id = record["pair_id"]
-        if pair_id in settled and record["label_adjudicated"]:
+        judged_at, settled_at = judged.get(record["pair_id"]), settled.get(record["pair_id"])
+        if settled_at and settled_at <= by_then and record["label_adjudicated"]:
             return True
-        if pair_id in judged and not is_told:
+        if judged_at and judged_at <= by_then and (inherits or not is_told):
             return True
     return False
 

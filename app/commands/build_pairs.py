@@ -20,6 +20,7 @@ from creativepair.pairing import PairBuild, PairSettings, build_pairs
 from creativepair.records import Creative
 from creativepair.shrinkage import SHAPE_SCALES
 from creativepair.store import catalogue, pairs
+from creativepair.store.locks import take_turn
 from creativepair.thumbnails import ThumbnailCache, thumbnail_of_derivative
 
 _CACHED_THUMBNAILS = 2_000
@@ -33,7 +34,7 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairB
         The build, and how many judged pairs are stale after it.
 
     Raises:
-        StateError: when there is nothing to pair.
+        StateError: when there is nothing to pair, or a picture was taken down meanwhile.
     """
     with studio.store.read() as connection:
         creatives = catalogue.list_creatives(connection)
@@ -65,6 +66,8 @@ def build_workspace_pairs(studio: Studio, settings: PairSettings) -> tuple[PairB
     )
     now = datetime.now(UTC)
     with studio.store.write() as connection:
+        take_turn(connection, "build")
+        catalogue.refuse_new_takedowns(connection, taken)
         num_stale = pairs.save_build(
             connection,
             pairs_built=build.pairs,

@@ -10,6 +10,9 @@ from app.bootstrap import Studio
 from app.commands.tables import write_table
 from creativepair.ingestion.files import read_table
 from creativepair.ingestion.rejects import Reject, write_rejects
+from creativepair.store.keys import make_key
+from creativepair.store.takedowns import list_takedowns
+from exports.pseudonyms import KEY_NAME, pseudonymiser
 
 _REQUIRED = ("pair_id", "annotator_id", "left_is", "blind", "final", "shown_at", "decided_at")
 
@@ -47,7 +50,15 @@ def import_judgements(studio: Studio, path: Path) -> ImportSummary:
     """
     table = read_table(str(path), {}, _REQUIRED)
     with studio.store.write() as connection:
-        report = import_rows(connection, studio.workspace.protocol, table.rows)
+        key = make_key(connection, KEY_NAME, now=datetime.now(UTC))
+        pseudonymise = pseudonymiser(key)
+        erased = {one.key for one in list_takedowns(connection, "annotator")}
+        report = import_rows(
+            connection,
+            studio.workspace.protocol,
+            table.rows,
+            is_erased=lambda annotator_id: pseudonymise(annotator_id) in erased,
+        )
     rejects_file = None
     if report.rejects:
         folder = studio.workspace.root / "rejects"

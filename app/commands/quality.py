@@ -12,6 +12,7 @@ from app.bootstrap import Studio
 from creativepair.records import JudgementEvent
 from creativepair.store import judgements, pairs
 from creativepair.store.gold import list_gold
+from creativepair.store.takedowns import newest_takedown
 from creativepair.wording import Identity
 
 
@@ -32,10 +33,10 @@ def measure_workspace(studio: Studio) -> QualityReport:
     )
 
 
-def newest_judged(studio: Studio) -> int:
-    """Return a number that rises with every judgement: a report of the same number still holds."""
+def newest_judged(studio: Studio) -> tuple[int, int]:
+    """Return what differs after every judgement and takedown: till then a report still holds."""
     with studio.store.read() as connection:
-        return judgements.newest_event_id(connection)
+        return judgements.newest_event_id(connection), newest_takedown(connection)
 
 
 def _list_sittings(

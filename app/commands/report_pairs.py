@@ -135,7 +135,7 @@ def _show_example(
         raise LookupError(pair_id)
     [item] = catalogue.list_items(connection, [pair.item_id])
     a, b = (
-        shrink_picture(
+        _shrink_picture(
             studio, catalogue.get_creative(connection, pair.item_id, creative_id).derivative_sha256
         )
         for creative_id in (pair.creative_a, pair.creative_b)
@@ -143,7 +143,7 @@ def _show_example(
     return Example(kind, pair, item, evidence, a, b)
 
 
-def shrink_picture(studio: Studio, sha256: str) -> str | None:
+def _shrink_picture(studio: Studio, sha256: str) -> str | None:
     """Return a small copy as a data address; None where the picture is gone or damaged."""
     try:
         data = studio.workspace.derivatives.get(sha256)

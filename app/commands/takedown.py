@@ -3,7 +3,7 @@
 Each step can be repeated: a takedown that was interrupted is finished by asking for it again.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from app.bootstrap import Studio
-from app.commands.report_pairs import reports_folder, shrink_picture
+from app.commands.report_pairs import reports_folder
 from creativepair.errors import InputError, NotFoundError, StateError
 from creativepair.records import Creative
 from creativepair.store import catalogue, takedowns, users
@@ -20,7 +20,9 @@ from creativepair.thumbnails import ThumbnailCache
 from exports.listing import list_releases, read_manifest
 from exports.manifest import Manifest
 from exports.pseudonyms import KEY_NAME, pseudonymiser
+from exports.publication import remove_unfinished
 from exports.withdrawal import (
+    WITHDRAWN_FILE,
     Withdrawal,
     holds_judgements,
     holds_pictures,
@@ -34,8 +36,8 @@ _MAX_REASON_CHARACTERS = 500
 _SHOWN_ITEMS = 20
 
 
-Holds = Callable[[Path, Manifest], bool]
-"""Tells whether the release in a folder has to go."""
+Holds = Callable[[Path, Manifest, bool], bool]
+"""Tells whether the release in a folder has to go; whether it kept labels of one that went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +82,22 @@ def take_down_creative(
     because = _check_reason(reason) or _REASON_CREATIVE
     now = datetime.now(UTC)
     with studio.store.read() as connection:
-        taken = takedowns.list_same_pictures(
-            connection, [_find_creative(connection, creative_id, item_id)]
-        )
+        taken = _find_creatives(connection, creative_id, item_id)
         shown = takedowns.list_shown(connection, taken)
-    pictures = {c.pixel_sha256 for c in taken}
 
-    def holds(folder: Path, manifest: Manifest) -> bool:
-        return holds_pictures(folder, manifest, pictures)
+    def holds(folder: Path, manifest: Manifest, _kept: bool) -> bool:
+        return holds_pictures(folder, manifest, {c.pixel_sha256 for c in taken})
 
     holding = _find_holding(studio, holds)
     num_files = 0
     if not dry_run:
         # Recorded before the releases are looked through: a build that ends meanwhile sees it.
         with studio.store.write() as connection:
+            taken = _find_creatives(connection, creative_id, item_id)
             shown = takedowns.withdraw_creatives(connection, taken, reason=because, now=now)
         holding = _withdraw(studio, holds, Withdrawal(withdrawn_at=now, reason=because))
-        num_files = _purge(studio, pictures)
+        num_files = _purge(studio, taken)
+        studio.store.truncate_log()
     return TakedownReport(
         dry_run=dry_run,
         creatives=[{"item_id": c.item_id, "creative_id": c.creative_id} for c in taken],
@@ -127,9 +128,9 @@ def erase_annotator(
         _refuse_unknown(connection, annotator_id, pseudonym, work)
         _refuse_only_account(connection, annotator_id)
 
-    def holds(folder: Path, manifest: Manifest) -> bool:
+    def holds(folder: Path, manifest: Manifest, kept: bool) -> bool:
         return holds_judgements(
-            folder, manifest, pseudonym, judged=work.judged, settled=work.settled
+            folder, manifest, pseudonym, judged=work.judged, settled=work.settled, inherits=kept
         )
 
     holding = _find_holding(studio, holds)
@@ -140,11 +141,15 @@ def erase_annotator(
         _withdraw(studio, holds, withdrawal)
         with studio.store.write() as connection:
             takedowns.erase_annotator(connection, annotator_id, pseudonym, reason=because, now=now)
+        studio.store.truncate_log()
         holding = sorted({*holding, *_withdraw(studio, holds, withdrawal)})
     return TakedownReport(dry_run=dry_run, decisions=work.num_decisions, releases=holding)
 
 
-def _find_creative(connection: Connection, creative_id: str, item_id: str | None) -> Creative:
+def _find_creatives(
+    connection: Connection, creative_id: str, item_id: str | None
+) -> list[Creative]:
+    """Return a creative with all that show the same picture."""
     found = catalogue.find_creatives(connection, creative_id, item_id)
     if not found:
         of = f" of item {item_id}" if item_id else ""
@@ -157,7 +162,7 @@ def _find_creative(connection: Connection, creative_id: str, item_id: str | None
             f"{len(found)} items have a creative {creative_id!r}: {items}",
             hint="Name the item too: --item.",
         )
-    return found[0]
+    return takedowns.list_same_pictures(connection, found)
 
 
 def _refuse_unknown(
@@ -168,7 +173,8 @@ def _refuse_unknown(
     if not known and users.find_user(connection, annotator_id) is None:
         raise NotFoundError(
             f"nobody called {annotator_id!r} has an account or judged anything",
-            hint="List them: creativepair users list.",
+            hint="See who judged, and who has an account: creativepair quality, creativepair users "
+            "list.",
         )
 
 
@@ -198,13 +204,19 @@ def _find_holding(studio: Studio, holds: Holds) -> list[str]:
         StateError: when one cannot be read: nobody can tell what it holds.
     """
     found = []
+    gone = set()
     for release in list_releases(studio.workspace):
-        if release.withdrawal:
-            is_wanted = bool(list_remains(release.path))
+        if (release.path / WITHDRAWN_FILE).exists():
+            is_wanted = bool(release.withdrawal is None or list_remains(release.path))
+            gone.add(release.version)
         else:
-            is_wanted = holds(release.path, read_manifest(studio.workspace, release.version))
+            manifest = read_manifest(studio.workspace, release.version)
+            follows = manifest.lineage.follows
+            kept = follows is not None and follows.kept and follows.version in gone
+            is_wanted = holds(release.path, manifest, kept)
         if is_wanted:
             found.append(release.version)
+            gone.add(release.version)
     return found
 
 
@@ -212,10 +224,11 @@ def _withdraw(studio: Studio, holds: Holds, withdrawal: Withdrawal) -> list[str]
     holding = _find_holding(studio, holds)
     for version in holding:
         withdraw_release(studio.workspace.releases / version, withdrawal)
+    remove_unfinished(studio.workspace.releases)
     return holding
 
 
-def _purge(studio: Studio, pictures: Collection[str]) -> int:
+def _purge(studio: Studio, taken: Sequence[Creative]) -> int:
     """Delete the blobs of pictures that were taken down, and what was made of them.
 
     Returns:
@@ -223,22 +236,23 @@ def _purge(studio: Studio, pictures: Collection[str]) -> int:
     """
     with studio.store.read() as connection:
         recorded = takedowns.list_takedowns(connection, "picture")
+        pair_ids = takedowns.list_pairs(connection, taken)
+    pictures = {c.pixel_sha256 for c in taken}
     blobs = {sha256 for one in recorded if one.key in pictures for sha256 in one.blobs}
-    # Reports hold a small copy, which is known while the derivative is there.
-    deleted = _delete_reports(studio, [shrink_picture(studio, sha256) for sha256 in blobs])
     thumbnails = ThumbnailCache(studio.workspace.thumbnails)
+    deleted = 0
     for sha256 in sorted(blobs):
         thumbnails.delete(sha256)
         for store in (studio.workspace.originals, studio.workspace.derivatives):
             deleted += store.delete(sha256)
-    return deleted
+    return deleted + _delete_reports(studio, pair_ids)
 
 
-def _delete_reports(studio: Studio, copies: Collection[str | None]) -> int:
+def _delete_reports(studio: Studio, pair_ids: Sequence[str]) -> int:
+    """Delete the reports that show one of some pairs; another is made by asking for it."""
     deleted = 0
     for path in sorted(reports_folder(studio).glob("*.html")):
-        text = path.read_text(encoding="utf-8")
-        if any(copy and copy in text for copy in copies):
+        if path.is_file() and any(name.encode() in path.read_bytes() for name in pair_ids):
             path.unlink()
             deleted += 1
     return deleted

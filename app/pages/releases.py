@@ -173,7 +173,7 @@ def show_outlook(outlook: Outlook) -> None:
     with left:
         st.metric("Pairs it would hold", f"{len(selection.released):,}")
         st.text(splits or "no split")
-        if (wanted := outlook.next_version) and outlook.base:
+        if wanted := outlook.next_version:
             st.text(f"After {wanted.after} it is {wanted.version}: {', '.join(wanted.reasons)}.")
     with right:
         if reasons := [(why, number) for why, number in selection.left_out.items() if number]:

@@ -18,8 +18,8 @@ require_role("team")
 
 # One report for all who look, until somebody judges again: it takes seconds for a large team.
 @st.cache_resource(max_entries=1, show_spinner="Measuring the judgements …")
-def measure(newest: int) -> QualityReport:  # noqa: ARG001 (the key)
-    """Return the report that holds until a newer event is stored."""
+def measure(newest: tuple[int, int]) -> QualityReport:  # noqa: ARG001 (the key)
+    """Return the report that holds until somebody judges or something is taken down."""
     return measure_workspace(studio)
 
 

@@ -55,7 +55,7 @@ def convert_release(workspace: Workspace, version: str, form: Form, out: Path) -
     verification = verify_release(workspace, version)
     if not verification.ok:
         raise StateError(
-            f"release {version} is not whole: {verification.problems[0]}",
+            f"release {version} has no other form: {verification.problems[0]}",
             hint=f"See all that is wrong: creativepair release verify {version}",
         )
     manifest = read_manifest(workspace, version)

@@ -5,11 +5,20 @@ import hashlib
 import pytest
 from sqlalchemy import update
 
-from creativepair.records import Creative, PairStatus
-from creativepair.store import Store, catalogue, gold, judgements, pairs, tasks
+from creativepair.errors import StateError
+from creativepair.records import Adjudication, Creative, PairStatus, ReasonCode
+from creativepair.store import (
+    Store,
+    adjudications,
+    catalogue,
+    gold,
+    judgements,
+    pairs,
+    tables,
+    tasks,
+)
 from creativepair.store.tables import creatives
 from creativepair.store.takedowns import (
-    Work,
     erase_annotator,
     list_same_pictures,
     list_takedowns,
@@ -95,7 +104,7 @@ def test_pictures_are_the_same_when_any_of_their_bytes_are(store: Store, office:
     assert [c.creative_id for c in found] == ["a0", "b0", "b1"]
 
 
-def test_gold_that_shows_the_picture_is_asked_no_more(store: Store) -> None:
+def test_gold_and_practice_that_show_the_picture_are_asked_no_more(store: Store) -> None:
     office = make_office(store, 3, gold_share=1.0)
     names = office.add_gold(2)
     held = office.must_lease("ann")
@@ -106,11 +115,61 @@ def test_gold_that_shows_the_picture_is_asked_no_more(store: Store) -> None:
         connection.execute(update(creatives).where(mine).values(**values))
     withdraw(store, "a0")
     with store.read() as connection:
-        assert gold.list_gold(connection) == []
+        assert gold.next_gold(connection, "bob") is None
+        assert len(gold.list_gold(connection)) == 2  # what was answered to it still counts
         [recorded] = list_takedowns(connection, "picture")
     assert "2" * 64 in recorded.blobs
     assert "1" * 64 not in set(recorded.blobs) - {creative(store, "a0").image_sha256}
     assert office.must_lease("ann").pair_id in office.pair_ids
+
+
+def test_a_copy_that_other_gold_shows_stays(store: Store) -> None:
+    office = make_office(store, 2)
+    spoiled, kept = office.add_gold(2)
+    with store.write() as connection:
+        for name, shown in ((spoiled, "4" * 64), (kept, "5" * 64)):
+            mine = tables.gold.c.pair_id == name
+            connection.execute(update(tables.gold).where(mine).values(derivative_a=shown))
+        mine = creatives.c.creative_id == "a0"
+        values = {"derivative_sha256": "4" * 64, "pixel_sha256": "7" * 64}
+        connection.execute(update(creatives).where(mine).values(**values))
+    withdraw(store, "a0")
+    with store.read() as connection:
+        [recorded] = list_takedowns(connection, "picture")
+        assert pairs.get_pair(connection, kept).status is PairStatus.EXCLUDED
+    assert "4" * 64 in recorded.blobs
+    assert "2" * 64 not in recorded.blobs  # the coarse copy that both show
+
+
+def test_what_a_build_made_before_a_takedown_is_not_saved_after_it(
+    store: Store, office: Office
+) -> None:
+    with store.read() as connection:
+        known = catalogue.list_taken_pictures(connection)
+        catalogue.refuse_new_takedowns(connection, known)
+    withdraw(store, "a0")
+    with store.read() as connection, pytest.raises(StateError, match="taken down meanwhile"):
+        catalogue.refuse_new_takedowns(connection, known)
+
+
+def test_a_dispute_after_an_erasure_waits_for_a_reviewer(store: Store, office: Office) -> None:
+    """SQLite gives the ids of deleted events to the next ones."""
+    for who in ("cem", "ann"):
+        office.finish(who)
+    with store.write() as connection:
+        newest = judgements.newest_event_id(connection)
+        adjudication = Adjudication(
+            decision_id="x", pair_id=office.pair_ids[0], reviewer_id="rea", verdict="A",
+            reason_code=ReasonCode.CLEAR, note="", protocol="1", left_is="A",
+            last_event_id=newest, shown_at=NOW, decided_at=NOW,
+        )  # fmt: skip
+        adjudications.add_adjudication(connection, adjudication)
+    erase(store, "ann")
+    office.finish("bob")
+    with store.read() as connection:
+        [settled] = adjudications.list_adjudications(connection, office.pair_ids[0])
+        last = judgements.newest_event_id(connection)
+    assert settled.last_event_id < last
 
 
 def test_pairs_of_an_erased_person_are_asked_again_and_nothing_of_theirs_is_left(
@@ -119,9 +178,10 @@ def test_pairs_of_an_erased_person_are_asked_again_and_nothing_of_theirs_is_left
     done = office.finish("ann")
     office.must_lease("ann")
     with store.read() as connection:
-        assert list_work(connection, "ann") == Work(
-            judged=frozenset({done.pair_id}), settled=frozenset(), num_decisions=2
-        )
+        work = list_work(connection, "ann")
+        [event, _] = judgements.list_events(connection)
+    assert (dict(work.judged), dict(work.settled)) == ({done.pair_id: event.decided_at}, {})
+    assert work.num_decisions == 2
     assert erase(store, "ann") == 2
     with store.read() as connection:
         assert judgements.list_events(connection) == []

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from creativepair.errors import InputError, StateError
+from creativepair.errors import InputError
 from creativepair.ingestion.exposures import ExposureTally
 from creativepair.ingestion.files import RawRow, Table, expand, read_table
 from creativepair.ingestion.logs import Log, open_log
@@ -34,6 +34,7 @@ from creativepair.ingestion.schemas import (
 from creativepair.records import Creative, Exposure, Item
 from creativepair.store import Store, catalogue
 from creativepair.store.locks import take_turn
+from creativepair.thumbnails import ThumbnailCache
 from creativepair.workspace import Workspace
 
 RowModel = TypeVar("RowModel", bound=Row)
@@ -137,11 +138,9 @@ def _ingest(
     with store.write() as connection:
         take_turn(connection, "ingest")
         # Another ingest or a takedown may have ended while this one read.
-        if catalogue.list_taken_pictures(connection) - taken:
-            raise StateError(
-                "pictures were taken down while this reading went on",
-                hint="Ingest again: it leaves them out.",
-            )
+        if not request.dry_run:
+            _delete_taken(workspace, creatives, catalogue.list_taken_pictures(connection) - taken)
+        catalogue.refuse_new_takedowns(connection, taken)
         known_logs = _list_known_logs(connection)
         refuse_second_readings(logs, readings, known_logs)
         _write(connection, items, creatives, exposures, request.replace, now)
@@ -164,6 +163,17 @@ def _ingest(
         copies=tuple(copies),
         strata=tuple(sorted({name for r in readings.values() for name in r.strata})),
     )
+
+
+def _delete_taken(
+    workspace: Workspace, creatives: Sequence[Creative], taken: frozenset[str]
+) -> None:
+    """Delete what was just stored of pictures that were taken down meanwhile."""
+    for creative in creatives:
+        if creative.pixel_sha256 in taken:
+            workspace.originals.delete(creative.image_sha256)
+            workspace.derivatives.delete(creative.derivative_sha256)
+            ThumbnailCache(workspace.thumbnails).delete(creative.derivative_sha256)
 
 
 def _read_files(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from creativepair.cells import escape_cell
 from creativepair.ingestion.files import RawRow
 
 _HEADER = ("file", "row", "column", "value", "reason")
@@ -82,11 +83,7 @@ def write_rejects(rejects: Sequence[Reject], folder: Path, *, now: datetime) -> 
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_HEADER)
-        writer.writerows([_safe(cell) for cell in astuple(reject)] for reject in rejects)
+        for reject in rejects:
+            cells = astuple(reject)
+            writer.writerow(escape_cell(cell) if isinstance(cell, str) else cell for cell in cells)
     return path
-
-
-def _safe(cell: object) -> object:
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + cell
-    return cell

@@ -183,6 +183,21 @@ def list_taken_pictures(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(_TAKEN_PICTURES).scalars())
 
 
+def refuse_new_takedowns(connection: Connection, known: frozenset[str]) -> None:
+    """Hold that no picture was taken down since the list of those that were was read.
+
+    Args:
+        connection: of the transaction that writes what was made from pictures meanwhile.
+
+    Raises:
+        StateError: when one was.
+    """
+    if list_taken_pictures(connection) - known:
+        raise StateError(
+            "pictures were taken down meanwhile", hint="Do it again: they are left out then."
+        )
+
+
 def get_creative(connection: Connection, item_id: str, creative_id: str) -> Creative:
     """Return one creative that is known to exist."""
     query = select(creatives).where(

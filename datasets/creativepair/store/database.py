@@ -74,6 +74,15 @@ class Store:
                 connection.exec_driver_sql(_BY_INDEX)
             yield connection
 
+    def truncate_log(self) -> None:
+        """Leave nothing of deleted rows in SQLite's files beside the database.
+
+        PostgreSQL's vacuum and archives are for whoever runs it.
+        """
+        if self.engine.dialect.name == "sqlite":
+            with _named_errors(), self.engine.connect() as connection:
+                connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
@@ -138,6 +147,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        "secure_delete=ON",  # who asked to be erased is not left in free pages
         f"busy_timeout={_BUSY_TIMEOUT_MS}",
         f"cache_size=-{_CACHE_KIB}",
     ):

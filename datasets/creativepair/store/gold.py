@@ -94,13 +94,18 @@ def next_gold(connection: Connection, annotator_id: str) -> Gold | None:
         .exists()
     )
     row = connection.execute(
-        select(*_COLUMNS).where(~_IS_PRACTICE, ~had).order_by(gold.c.pair_id).limit(1)
+        select(*_COLUMNS)
+        .join(pairs, _STANDS)
+        .where(~_IS_PRACTICE, ~had)
+        .order_by(gold.c.pair_id)
+        .limit(1)
     ).one_or_none()
     return Gold.model_validate(row._asdict()) if row else None
 
 
 # Every new lease asks for practice first, so these stand ready.
 _IS_PRACTICE = gold.c.kind == GoldKind.PRACTICE.value
+_STANDS = (pairs.c.pair_id == gold.c.pair_id) & (pairs.c.status != PairStatus.WITHDRAWN.value)
 _WHOSE: BindParameter[str] = bindparam("annotator")
 _HAD = (
     select(leases.c.lease_id)
@@ -112,6 +117,7 @@ _AT_WORK = (
 ).exists()
 _NEXT_PRACTICE = Prepared(
     select(*_COLUMNS)
+    .join(pairs, _STANDS)
     .where(_IS_PRACTICE, ~_HAD, ~_AT_WORK)
     .order_by(gold.c.pair_id)
     .limit(literal_column("1"))

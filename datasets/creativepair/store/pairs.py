@@ -135,7 +135,8 @@ def _update(
         if before[0] != PairStatus.WITHDRAWN and before != decided:
             changes.append({"id": pair_id, "status": status, "reject_reason": decided[1]})
     if changes:
-        connection.execute(update(pairs).where(pairs.c.pair_id == bindparam("id")), changes)
+        stands = pairs.c.status != PairStatus.WITHDRAWN.value
+        connection.execute(update(pairs).where(pairs.c.pair_id == bindparam("id"), stands), changes)
 
 
 def make_candidates(connection: Connection, pair_ids: Sequence[str]) -> None:

@@ -4,15 +4,16 @@ Every function takes the connection of a transaction of `Store`. A picture is kn
 of its pixels, whatever creatives show it; an annotator by the pseudonym, so that no name is left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
 from creativepair.records import Creative, Gold, PairStatus
 from creativepair.store.gold import GOLD_REASON, is_data
+from creativepair.store.locks import take_turn
 from creativepair.store.tables import (
     adjudications,
     assignments,
@@ -29,7 +30,7 @@ from creativepair.store.tables import (
     takedowns,
     users,
 )
-from creativepair.store.tasks import settle
+from creativepair.store.tasks import lock_annotator, settle
 
 TAKEN_DOWN = "taken_down"
 """Reason of a pair that shows a picture that was taken down."""
@@ -70,26 +71,28 @@ class Work:
     """What a person decided.
 
     Attributes:
-        judged, settled: ids of the pairs that the person judged, and adjudicated.
+        judged, settled: when the person first judged, and adjudicated, each pair.
         num_decisions: events and adjudications.
     """
 
-    judged: frozenset[str]
-    settled: frozenset[str]
+    judged: Mapping[str, datetime]
+    settled: Mapping[str, datetime]
     num_decisions: int
 
 
 def list_work(connection: Connection, annotator_id: str) -> Work:
     """Return what a person decided."""
-    found = [
-        list(connection.execute(select(table.c.pair_id).where(column == annotator_id)).scalars())
-        for table, column in (
-            (judgement_events, judgement_events.c.annotator_id),
-            (adjudications, adjudications.c.reviewer_id),
-        )
-    ]
-    judged, settled = found
-    return Work(frozenset(judged), frozenset(settled), len(judged) + len(settled))
+    found: list[dict[str, datetime]] = []
+    num = 0
+    for column in (judgement_events.c.annotator_id, adjudications.c.reviewer_id):
+        table = column.table
+        query = select(table.c.pair_id, table.c.decided_at).where(column == annotator_id)
+        first: dict[str, datetime] = {}
+        for pair_id, decided_at in connection.execute(query):
+            num += 1
+            first[pair_id] = min(decided_at, first.get(pair_id, decided_at))
+        found.append(first)
+    return Work(found[0], found[1], num)
 
 
 def list_takedowns(connection: Connection, kind: Kind) -> list[Takedown]:
@@ -129,12 +132,14 @@ def withdraw_creatives(
     Returns:
         The pairs that were withdrawn now, by id.
     """
+    take_turn(connection, "build")
+    take_turn(connection, "ingest")
     shown = list_shown(connection, taken)
     _withdraw(connection, shown, reject_reason=TAKEN_DOWN)
     spoiled = _list_spoiled_gold(connection, taken)
     blobs = _list_blobs(connection, taken, spoiled)
     _withdraw(connection, [one.pair_id for one in spoiled], reject_reason=GOLD_REASON)
-    connection.execute(delete(gold).where(gold.c.pair_id.in_([one.pair_id for one in spoiled])))
+    _forget_texts(connection, taken)
     settle(connection)
     for key in sorted({c.pixel_sha256 for c in taken}):
         _add(connection, Takedown("picture", key, reason, blobs, now))
@@ -152,6 +157,7 @@ def erase_annotator(
     Returns:
         How many decisions were deleted.
     """
+    lock_annotator(connection, annotator_id)
     of_person = select(leases.c.lease_id).where(leases.c.annotator_id == annotator_id)
     connection.execute(delete(autosaves).where(autosaves.c.lease_id.in_(of_person)))
     num = 0
@@ -161,9 +167,23 @@ def erase_annotator(
     for column in (assignments.c.annotator_id, guidelines.c.author):
         changed = update(column.table).where(column == annotator_id)
         connection.execute(changed.values({column: pseudonym}))
+    _lower_last_events(connection)
     settle(connection)
     _add(connection, Takedown("annotator", pseudonym, reason, (), now))
     return num
+
+
+def _forget_texts(connection: Connection, taken: Sequence[Creative]) -> None:
+    pixels = {c.pixel_sha256 for c in taken}
+    words = update(creatives).where(creatives.c.pixel_sha256.in_(pixels))
+    connection.execute(words.values(text=None))
+
+
+def _lower_last_events(connection: Connection) -> None:
+    """Let no adjudication know of events that are gone: SQLite gives their ids to the next ones."""
+    newest = connection.execute(select(func.max(judgement_events.c.event_id))).scalar() or 0
+    later = update(adjudications).where(adjudications.c.last_event_id > newest)
+    connection.execute(later.values(last_event_id=newest))
 
 
 def _withdraw(connection: Connection, pair_ids: Sequence[str], *, reject_reason: str) -> None:
@@ -171,34 +191,54 @@ def _withdraw(connection: Connection, pair_ids: Sequence[str], *, reject_reason:
     connection.execute(update(pairs).where(pairs.c.pair_id.in_(pair_ids)).values(**values))
 
 
+def list_pairs(connection: Connection, taken: Sequence[Creative]) -> list[str]:
+    """List the pairs that show one of some creatives, by id; gold is none."""
+    return _list_pairs(connection, taken)
+
+
 def list_shown(connection: Connection, taken: Sequence[Creative]) -> list[str]:
-    """List the pairs that show one of some creatives and are not withdrawn, by id."""
-    found: list[str] = []
+    """List those of them that are not withdrawn."""
+    return _list_pairs(connection, taken, pairs.c.status != PairStatus.WITHDRAWN.value)
+
+
+def _list_pairs(
+    connection: Connection, taken: Sequence[Creative], *conditions: ColumnElement[bool]
+) -> list[str]:
+    found: set[str] = set()
     for creative in taken:
         query = select(pairs.c.pair_id).where(
             pairs.c.item_id == creative.item_id,
             or_(*(c == creative.creative_id for c in (pairs.c.creative_a, pairs.c.creative_b))),
-            pairs.c.status != PairStatus.WITHDRAWN.value,
             is_data(),
+            *conditions,
         )
-        found += connection.execute(query).scalars()
-    return sorted(set(found))
+        found.update(connection.execute(query).scalars())
+    return sorted(found)
 
 
 def _list_spoiled_gold(connection: Connection, taken: Sequence[Creative]) -> list[Gold]:
     """List gold and practice that shows one of the pictures."""
     derivatives = {c.derivative_sha256 for c in taken}
+    return [
+        one for one in _list_gold(connection) if derivatives & {one.derivative_a, one.derivative_b}
+    ]
+
+
+def _list_gold(connection: Connection) -> list[Gold]:
     columns = [gold.c[name] for name in Gold.model_fields]
-    shows = or_(gold.c.derivative_a.in_(derivatives), gold.c.derivative_b.in_(derivatives))
-    rows = connection.execute(select(*columns).where(shows).order_by(gold.c.pair_id))
+    rows = connection.execute(select(*columns).order_by(gold.c.pair_id))
     return [Gold.model_validate(row._asdict()) for row in rows]
 
 
 def _list_blobs(
     connection: Connection, taken: Sequence[Creative], spoiled: Sequence[Gold]
 ) -> tuple[str, ...]:
-    """List what has to be deleted: what no creative that stays shows."""
+    """List what has to be deleted: what no creative and no gold that stays shows."""
     copies = {sha256 for one in spoiled for sha256 in (one.derivative_a, one.derivative_b)}
+    gone = {one.pair_id for one in spoiled}
+    for one in _list_gold(connection):
+        if one.pair_id not in gone:
+            copies -= {one.derivative_a, one.derivative_b}
     pixels = {c.pixel_sha256 for c in taken}
     others = select(creatives.c.derivative_sha256).where(
         creatives.c.derivative_sha256.in_(copies), creatives.c.pixel_sha256.not_in(pixels)

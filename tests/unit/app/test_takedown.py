@@ -1,31 +1,39 @@
 """Taking down a creative, and erasing a person: nothing of them is left anywhere."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from sqlalchemy import select
 
 from app.bootstrap import Studio, open_studio
-from app.commands import takedown
+from app.commands import add_gold, build_pairs, takedown
 from app.commands.build_pairs import build_workspace_pairs, newest_settings
 from app.commands.doctor import check_all
-from app.commands.report_pairs import shrink_picture
 from app.commands.takedown import erase_annotator, take_down_creative
 from app.commands.users import add_user
 from creativepair.errors import InputError, NotFoundError, StateError
+from creativepair.ingestion import ingest
 from creativepair.records import Creative, Pair, PairStatus
-from creativepair.store import catalogue, gold, pairs, tables, users
+from creativepair.store import catalogue, gold, pairs, tables, takedowns, users
+from creativepair.store.keys import make_key
 from exports import builder
 from exports.builder import build_release
 from exports.earlier import read_earlier
 from exports.listing import find_release, list_releases, read_manifest
+from exports.manifest import Manifest
 from exports.outlook import preview_release
+from exports.plan import parse_plan
+from exports.pseudonyms import KEY_NAME, pseudonymiser
 from exports.verification import verify_release
+from exports.withdrawal import Withdrawal, withdraw_release
 
 if TYPE_CHECKING:
     from tests.unit.app.conftest import Answer
@@ -65,6 +73,11 @@ def all_bytes_below(root: Path) -> Iterator[tuple[Path, bytes]]:
             yield path, path.read_bytes()
 
 
+def pseudonym_of(studio: Studio, name: str) -> str:
+    with studio.store.write() as connection:
+        return pseudonymiser(make_key(connection, KEY_NAME, now=NOW))(name)
+
+
 def annotators_of(studio: Studio) -> list[str]:
     with studio.store.read() as connection:
         column = tables.judgement_events.c.annotator_id
@@ -75,14 +88,20 @@ def test_a_taken_down_creative_is_gone_from_blobs_thumbnails_reports_and_release
     judged: Studio,
 ) -> None:
     creative = a_released_creative(judged)
-    shown = shrink_picture(judged, creative.derivative_sha256)
-    assert shown
+    with judged.store.read() as connection:
+        [pair_id, *_] = takedowns.list_shown(connection, [creative])
     reports = judged.workspace.root / "reports"
     reports.mkdir()
-    (reports / "pairs-1.html").write_text(f'<img src="{shown}">', encoding="utf-8")
+    (reports / "pairs-1.html").write_text(f"<small>pair {pair_id}</small>", encoding="utf-8")
     (reports / "pairs-2.html").write_text("<p>without it</p>", encoding="utf-8")
+    (reports / "odd.html").write_bytes(b"\xff\xfe")
+    (reports / "folder.html").mkdir()
+    unfinished = judged.workspace.releases / f".building-{'0' * 32}"
+    unfinished.mkdir()
+    (unfinished / "train.parquet").write_bytes(
+        judged.workspace.derivatives.get(creative.derivative_sha256)
+    )
     stored = [
-        shown.encode(),
         judged.workspace.originals.get(creative.image_sha256),
         judged.workspace.derivatives.get(creative.derivative_sha256),
     ]
@@ -95,7 +114,9 @@ def test_a_taken_down_creative_is_gone_from_blobs_thumbnails_reports_and_release
             continue
         assert not any(picture in data for picture in stored), path
         assert creative.derivative_sha256 not in path.name
-    assert [path.name for path in reports.iterdir()] == ["pairs-2.html"]
+    left = {path.name for path in reports.iterdir()}
+    assert left == {"pairs-2.html", "odd.html", "folder.html"}
+    assert not unfinished.exists()
 
 
 def test_a_withdrawn_release_keeps_its_manifest_and_its_name_and_says_why(judged: Studio) -> None:
@@ -219,10 +240,8 @@ def test_gold_made_of_it_is_asked_no_more_and_its_copies_are_deleted(
     assert report.files >= 2 + len(copies)
     assert not any(judged.workspace.derivatives.exists(sha256) for sha256 in copies)
     with judged.store.read() as connection:
-        left = {one.pair_id for one in gold.list_gold(connection)}
         statuses = {pairs.get_pair(connection, one.pair_id).status for one in made}
         shown = {c.derivative_sha256 for c in catalogue.list_creatives(connection)}
-    assert not left & {one.pair_id for one in made}
     assert statuses == {PairStatus.WITHDRAWN}
     assert all(judged.workspace.derivatives.exists(sha256) for sha256 in shown)
 
@@ -283,22 +302,107 @@ def test_a_release_that_cannot_be_read_stops_a_takedown_before_anything_is_delet
     assert verify_release(judged.workspace, "0.1.0").ok
 
 
-@pytest.mark.parametrize("step", ["_write_descriptions", "publish"])
+@pytest.mark.parametrize(
+    ("step", "after"), [("_write_data", True), ("publish", False), ("publish", True)]
+)
 def test_a_release_that_is_built_during_a_takedown_does_not_stand(
-    judged: Studio, monkeypatch: pytest.MonkeyPatch, step: str
+    judged: Studio, monkeypatch: pytest.MonkeyPatch, step: str, after: bool
 ) -> None:
     creative = a_released_creative(judged)
     usual = getattr(builder, step)
+    # A takedown that looked through the releases before this one appeared.
+    monkeypatch.setattr(takedown, "remove_unfinished", lambda _: None)
 
     def overtaken(*args: object, **named: object) -> object:
+        made = usual(*args, **named) if after else None
         take_down_creative(judged, creative.creative_id)
-        return usual(*args, **named)
+        return made if after else usual(*args, **named)
 
     monkeypatch.setattr(builder, step, overtaken)
     with pytest.raises(StateError, match="taken down while the release was built"):
         build_release(judged.workspace, judged.store, "0.2.0")
     standing = [one.version for one in list_releases(judged.workspace) if not one.withdrawal]
     assert standing == []
+
+
+def test_a_build_whose_folder_a_takedown_removed_says_so(
+    judged: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    creative = a_released_creative(judged)
+    usual = builder._write_descriptions
+
+    def overtaken(folder: Path, *args: Any) -> Manifest:
+        take_down_creative(judged, creative.creative_id)
+        assert not folder.exists()
+        return usual(folder, *args)
+
+    monkeypatch.setattr(builder, "_write_descriptions", overtaken)
+    with pytest.raises(StateError, match="the folder of this build was removed"):
+        build_release(judged.workspace, judged.store, "0.2.0")
+    assert not find_unfinished(judged)
+
+
+def find_unfinished(studio: Studio) -> list[Path]:
+    return list(studio.workspace.releases.glob(".building-*"))
+
+
+@pytest.mark.parametrize("command", ["build", "gold", "ingest"])
+def test_what_runs_beside_a_takedown_does_not_bring_the_picture_back(
+    judged: Studio, command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    creative = a_released_creative(judged)
+    picture = tmp_path / "again.jpg"
+    picture.write_bytes(judged.workspace.originals.get(creative.image_sha256) + b"more")
+    (tmp_path / "creatives.csv").write_text(
+        f"item_id,creative_id,image\n{creative.item_id},renamed,again.jpg\n", encoding="utf-8"
+    )
+    seen: list[object] = []
+
+    def overtaken(usual: Callable[..., object]) -> Callable[..., object]:
+        def run_first(*args: object, **named: object) -> object:
+            made = usual(*args, **named)
+            if not seen:
+                seen.append(take_down_creative(judged, creative.creative_id))
+            return made
+
+        return run_first
+
+    def act() -> object:
+        if command == "build":
+            return build_workspace_pairs(judged, newest_settings(judged))
+        if command == "gold":
+            return add_gold.add_gold(judged, number=40, seed=5)
+        request = ingest.IngestRequest(creatives=[str(tmp_path / "creatives.csv")])
+        return ingest.ingest_files(judged.workspace, judged.store, request)
+
+    module, step = {
+        "build": (build_pairs, "build_pairs"),
+        "gold": (add_gold, "make_gold"),
+        "ingest": (ingest, "_creatives"),
+    }[command]
+    monkeypatch.setattr(module, step, overtaken(getattr(module, step)))
+    before = {path for path, _ in all_bytes_below(judged.workspace.root / "blobs")}
+    with pytest.raises(StateError, match="taken down meanwhile"):
+        act()
+    after = {path for path, _ in all_bytes_below(judged.workspace.root / "blobs")}
+    others = {path.name for path in after - before}
+    shown = hashlib.sha256(picture.read_bytes()).hexdigest()
+    assert not {shown, creative.image_sha256, creative.derivative_sha256} & others
+    act()  # again it goes well, without the picture
+    preview_release(judged.workspace, judged.store)
+
+
+def test_labels_that_were_renewed_away_do_not_come_back(judged: Studio) -> None:
+    human = "{label_source: human, released_labels: renew}"
+    build_release(judged.workspace, judged.store, "2.0.0", parse_plan(human))
+    withdraw_release(
+        find_release(judged.workspace, "2.0.0"), Withdrawal(withdrawn_at=NOW, reason="x")
+    )
+    build_release(judged.workspace, judged.store, "3.0.0", parse_plan("label_source: human"))
+    manifest = read_manifest(judged.workspace, "3.0.0")
+    assert set(manifest.counts.label_sources) == {"human"}
+    assert manifest.lineage.follows
+    assert not manifest.lineage.follows.kept
 
 
 def test_unknown_and_ambiguous_creatives_are_named(judged: Studio) -> None:
@@ -351,6 +455,39 @@ def test_without_annotations_a_release_goes_when_it_has_a_pair_the_person_judged
     built = run("release", "build", "0.2.0", "--plan", plan, "--workspace", root)
     assert built.exit_code == 0, built.err
     assert "0.2.0" in erase_annotator(judged, annotators_of(judged)[0]).releases
+
+
+def test_labels_kept_from_a_withdrawn_release_go_with_it(judged: Studio) -> None:
+    name = annotators_of(judged)[0]
+    root = judged.workspace.releases
+    build_release(judged.workspace, judged.store, "1.0.1")
+    # What a plan that counts other arms would have built: kept labels, no row of the person.
+    for path in (root / "1.0.1" / "data" / "annotations").iterdir():
+        table = pq.read_table(path)
+        keep = pc.not_equal(table["annotator_id"], pseudonym_of(judged, name))
+        pq.write_table(table.filter(keep), path)
+    assert erase_annotator(judged, name).releases == ["0.1.0", "1.0.0", "1.0.1"]
+
+
+def test_a_release_built_before_the_person_judged_stands(
+    judged: Studio, tmp_path: Path, run: Run
+) -> None:
+    plan = parse_plan("configurations: [default]")
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    build_release(judged.workspace, judged.store, "0.0.9", plan, now=past)
+    erase_annotator(judged, annotators_of(judged)[0])
+    assert verify_release(judged.workspace, "0.0.9").problems == []
+
+
+def test_an_erased_person_is_not_imported_back(judged: Studio, tmp_path: Path, run: Run) -> None:
+    root, name = judged.workspace.root, annotators_of(judged)[0]
+    run("judgements", "export", "--out", tmp_path / "all.csv", "--workspace", root)
+    gone = erase_annotator(judged, name).decisions
+    assert gone
+    answer = run("judgements", "import", tmp_path / "all.csv", "--workspace", root, "--json")
+    assert answer.json["imported"] == 0
+    assert answer.json["rejected"]
+    assert name not in annotators_of(judged)
 
 
 def test_nobody_unknown_and_no_only_account_is_erased(judged: Studio) -> None:
