@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from creativepair.cells import escape_cell
 from creativepair.errors import InputError, StateError
 from creativepair.ingestion import IngestReport, IngestRequest, exposures, files, ingest_files
 from creativepair.ingestion.files import expand, read_table
@@ -540,8 +541,7 @@ def test_a_bad_row_is_listed_and_the_good_ones_are_kept(
     assert report.rejects_file is not None
     with report.rejects_file.open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
-    shown = f"'{value}" if value.startswith("-") else value  # a spreadsheet would run it
-    assert (row["row"], row["column"], row["value"]) == ("3", column, shown)
+    assert (row["row"], row["column"], row["value"]) == ("3", column, escape_cell(value))
     assert row["reason"].startswith(reason)
 
 

@@ -21,6 +21,8 @@ TARGET = "hf://datasets/me/mugs"
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    # Tests that load data sets may have imported the client in this process as if without network.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     server = HubServer()
     client = huggingface_hub.HfApi(endpoint=server.url, token="hf_secret")
     monkeypatch.setattr("huggingface_hub.HfApi", lambda: client)
