@@ -159,8 +159,6 @@ def photograph(page: Page, desk: DeskServer, keep: Callable[[str], None]) -> Non
     keep("review-reveal")
     for name, there in PLACES.items():
         page.goto(f"{desk.url}/{name}")
-        if name in VIEWS:
-            page.get_by_test_id("stButtonGroup").get_by_text(VIEWS[name]).click()
         page.get_by_text(there).first.wait_for(timeout=30_000)
         settle(page)
         keep(name)
@@ -168,6 +166,12 @@ def photograph(page: Page, desk: DeskServer, keep: Callable[[str], None]) -> Non
             page.get_by_test_id("stMain").evaluate("main => main.scrollBy(0, 620)")
             settle(page)
             keep(f"{name}-{number}")
+        for view, what in VIEWS.get(name, {}).items():
+            page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
+            page.get_by_test_id("stButtonGroup").get_by_text(view).click()
+            page.get_by_text(what).first.wait_for(timeout=30_000)
+            settle(page)
+            keep(f"{name}-{view.lower()}")
 
 
 PLACES = {
@@ -175,16 +179,16 @@ PLACES = {
     "adjudicate": "Judgements",
     "pairs": "Page 1",
     "team": "People",
-    "releases": "Pairs it would hold",
+    "releases": "What is in it",
     "help": "What happens to a verdict",
     "import": "Pairs come from everything",
     "settings": "Pairs that would be candidates",
     "account": "You are signed in as",
 }
 """Pages, with words that show that a page is there."""
-VIEWS = {"releases": "Build"}
-"""Pages whose first view is not the one to show first, with the one that is."""
-NUM_SCREENS = {"team": 3, "settings": 2, "guidelines": 2}
+VIEWS = {"releases": {"Compare": "No pair differs", "Build": "Pairs it would hold"}}
+"""Further views of a page, with words that show that one is there."""
+NUM_SCREENS = {"team": 3, "settings": 2, "guidelines": 2, "releases": 2}
 
 
 def settle(page: Page) -> None:
