@@ -5,6 +5,7 @@ import streamlit as st
 from app.accounts.current import require_role
 from app.bootstrap import served_studio
 from app.commands.build_release import ReleaseBuilds
+from app.commands.preview_release import Preview, preview, read_state
 from app.commands.read_release import ReleaseRow, list_files, read_card, read_rows
 from app.reports.diff_page import KINDS, render_diff_page
 from app.tables import markdown_table
@@ -13,7 +14,6 @@ from creativepair.store.users import Role
 from exports.changes import Changes, compare
 from exports.earlier import read_earlier
 from exports.listing import read_manifest
-from exports.outlook import Outlook, preview_release
 from exports.plan import Plan, parse_plan
 from exports.verification import verify_release
 
@@ -131,33 +131,44 @@ def show_build() -> None:
     )
     try:
         plan = parse_plan(text)
-        with st.spinner("Looking at the gates"):
-            version, outlook = choose_version(plan)
+        version, found = choose_version(text)
     except CreativePairError as error:
         st.error(f"{error.message}. {error.hint}")
         return
-    show_outlook(outlook)
+    show_preview(found)
     if person.role is Role.LEAD:
         st.button(
             f"Build {version}",
             type="primary",
-            disabled=bool(outlook.refusals) or is_building(),
+            disabled=bool(found.refusals) or is_building(),
             on_click=start,
             args=(version, plan),
         )
 
 
-def choose_version(plan: Plan) -> tuple[str, Outlook]:
+# It takes seconds for many pairs; kept are a few numbers and words.
+@st.cache_resource(max_entries=16, show_spinner="Looking at the gates …")
+def look_at_gates(
+    plan: str,
+    version: str | None,
+    state: tuple[object, ...],  # noqa: ARG001 (a key)
+) -> Preview:
+    """Return what a release would be; it holds until the workspace changes."""
+    return preview(studio, parse_plan(plan), version)
+
+
+def choose_version(plan: str) -> tuple[str, Preview]:
     """Ask for the number, suggesting the one that the changes ask for."""
+    state = read_state(studio)
     if not rows or rows[0].version.startswith("0."):  # below 1.0.0 any number will do
-        suggested, outlook = next_free(), None
+        suggested, found = next_free(), None
     else:
-        outlook = preview_release(studio.workspace, studio.store, plan)
-        suggested = outlook.next_version.version if outlook.next_version else ""
+        found = look_at_gates(plan, None, state)
+        suggested = found.next_version or ""
     version = st.text_input("Version", suggested, max_chars=40).strip()
-    if outlook is None or version != suggested:
-        outlook = preview_release(studio.workspace, studio.store, plan, version)
-    return version, outlook
+    if found is None or version != suggested:
+        found = look_at_gates(plan, version, state)
+    return version, found
 
 
 def next_free() -> str:
@@ -165,27 +176,22 @@ def next_free() -> str:
     return f"0.{int(rows[0].version.split('.')[1]) + 1}.0" if rows else FIRST
 
 
-def show_outlook(outlook: Outlook) -> None:
+def show_preview(found: Preview) -> None:
     """Say what a release would hold, its number, and every gate that refuses it."""
-    selection = outlook.selection
-    splits = ", ".join(f"{number:,} {split}" for split, number in selection.splits.items())
     left, right = st.columns(2)
     with left:
-        st.metric("Pairs it would hold", f"{len(selection.released):,}")
-        st.text(splits or "no split")
-        if wanted := outlook.next_version:
-            st.text(f"After {wanted.after} it is {wanted.version}: {', '.join(wanted.reasons)}.")
+        st.metric("Pairs it would hold", f"{found.rows:,}")
+        st.text(", ".join(f"{n:,} {split}" for split, n in found.splits.items()) or "no split")
+        if found.after:
+            st.text(f"After {found.after} it is {found.next_version}: {', '.join(found.reasons)}.")
     with right:
-        if reasons := [(why, number) for why, number in selection.left_out.items() if number]:
+        if found.left_out:
+            lines = [[why.replace("_", " "), f"{n:,}"] for why, n in found.left_out.items()]
             st.caption("Left out")
-            st.markdown(
-                markdown_table(
-                    ["Why", "Pairs"], [[w.replace("_", " "), f"{n:,}"] for w, n in reasons]
-                )
-            )
-    for refusal in outlook.refusals:
+            st.markdown(markdown_table(["Why", "Pairs"], lines))
+    for refusal in found.refusals:
         st.error(f"{refusal.message}. {refusal.hint}")
-    if not outlook.refusals:
+    if not found.refusals:
         st.success("No gate refuses it. The finished files are looked through once more.")
 
 

@@ -18,8 +18,11 @@ from creativepair.store.tables import (
     drafts,
     evidence,
     evidence_builds,
+    item_revisions,
     judgement_events,
     pairs,
+    split_records,
+    takedowns,
 )
 
 CHUNK = 500
@@ -126,6 +129,23 @@ def list_guidelines(connection: Connection, protocol: str) -> dict[str, int]:
         .order_by(made_with)
     )
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def read_state(connection: Connection) -> tuple[int, ...]:
+    """Return numbers of which one is another after whatever changes what a release would hold."""
+    is_candidate = pairs.c.status == PairStatus.CANDIDATE.value
+    queries = (
+        select(func.max(judgement_events.c.event_id)),
+        select(func.max(adjudications.c.adjudication_id)),
+        select(func.max(evidence_builds.c.version)),
+        select(func.max(takedowns.c.takedown_id)),
+        select(func.count()).select_from(drafts),
+        select(func.count()).select_from(item_revisions),
+        select(func.count()).select_from(creatives),
+        select(func.count()).select_from(split_records),
+        select(func.count()).select_from(pairs).where(is_candidate),
+    )
+    return tuple(connection.execute(query).scalar() or 0 for query in queries)
 
 
 def _events_of(
