@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from exports.configurations import CONFIGURATIONS
 from exports.counts import FINDINGS
+from exports.labels import say_left_out
 from exports.manifest import Agreement, BlindAgreement, Counts, Description, Measured
 from exports.plan import ConfigName
 from exports.plots import FOLDER, draw_bars
@@ -140,7 +141,7 @@ def _contents(release: Description) -> str:
         f"or have images within {release.settings.split_radius_bits} bits of perceptual hash, "
         "stay together, and no item is in two splits. What was released once stays in its split; "
         "a pair that would bridge two is left out.\n\n"
-        f"Left out of this release: {_listing(release.left_out)}."
+        f"Left out of this release: {_listing(_in_words(release.left_out))}."
     )
 
 
@@ -263,6 +264,10 @@ def _owners_words(release: Description) -> list[str]:
         "How to cite": card.citation,
     }
     return [part for title, text in said.items() if text for part in (f"## {title}", text.strip())]
+
+
+def _in_words(left_out: Mapping[str, int]) -> dict[str, int]:
+    return {say_left_out(reason): number for reason, number in left_out.items()}
 
 
 def _listing(entries: Mapping[str, int]) -> str:

@@ -36,6 +36,18 @@ class LeftOut(StrEnum):
     BRIDGES_SPLITS = "bridges_splits"
 
 
+_WORDS = {
+    "not_in_plan": "not chosen by the plan",
+    "excluded_by_people": "excluded by people",
+    "no_consensus": "too few votes or too little consensus",
+    "no_label": "neither evidence nor people name a creative",
+    "no_chain": "no reasoning chain with the label",
+    "bridges_splits": "would bridge two splits",
+    "status_excluded": "excluded when pairs were built",
+    "status_stale": "stale: changed since it was judged",
+    "status_withdrawn": "withdrawn",
+}
+
 REFUSABLE = (LeftOut.NO_CONSENSUS, LeftOut.NO_LABEL, LeftOut.NO_CHAIN)
 """What a plan may ask of every judged pair."""
 
@@ -154,3 +166,8 @@ def _counts(evidence: Evidence | None) -> Counts:
         clicks_b=evidence.clicks_b,
         randomised=evidence.randomised,
     )
+
+
+def say_left_out(reason: str) -> str:
+    """Return a reason for which pairs are left out, in words for people."""
+    return _WORDS.get(reason, reason.replace("_", " "))

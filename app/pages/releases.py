@@ -13,6 +13,7 @@ from creativepair.errors import CreativePairError
 from creativepair.store.users import Role
 from exports.changes import Changes, compare
 from exports.earlier import read_earlier
+from exports.labels import say_left_out
 from exports.listing import read_manifest
 from exports.plan import Plan, parse_plan
 from exports.verification import verify_release
@@ -186,7 +187,7 @@ def show_preview(found: Preview) -> None:
             st.text(f"After {found.after} it is {found.next_version}: {', '.join(found.reasons)}.")
     with right:
         if found.left_out:
-            lines = [[why.replace("_", " "), f"{n:,}"] for why, n in found.left_out.items()]
+            lines = [[say_left_out(why), f"{n:,}"] for why, n in found.left_out.items()]
             st.caption("Left out")
             st.markdown(markdown_table(["Why", "Pairs"], lines))
     for refusal in found.refusals:
