@@ -89,7 +89,7 @@ def release_diff(
     """List the pairs that differ between two releases."""
     from app.bootstrap import open_studio
     from app.reports.diff_page import write_diff_page
-    from exports.changes import compare
+    from exports.changes import compare, compare_plans
     from exports.earlier import read_earlier
 
     opened = open_studio(workspace).workspace
@@ -100,7 +100,9 @@ def release_diff(
         "removed": list(changes.removed),
         "changed": [{"pair_id": p, "what": kinds} for p, kinds in changes.by_pair().items()],
     }
-    lines = _diff_lines(changes)
+    plans = [each.manifest.settings.plan for each in (before, after)]
+    result["plan"] = compare_plans(*plans)
+    lines = _diff_lines(changes) + "".join(f"\nplan: {line}" for line in result["plan"])
     if html is not None:
         write_diff_page(html, before, after, changes)
         result["path"] = str(html.resolve())
@@ -159,15 +161,23 @@ def release_show(
 
 @release_cli.command("verify")
 def release_verify(
-    version: Version,
+    version: Annotated[
+        str, typer.Argument(help="Version of a release, or the folder of a copy anywhere.")
+    ],
     workspace: WorkspacePath = None,
     as_json: AsJson = False,
 ) -> None:
     """Check every byte and every rule of a release; exit 1 when something is wrong."""
     from app.bootstrap import open_studio
-    from exports.verification import verify_release
+    from exports.manifest import MANIFEST_FILE
+    from exports.verification import verify_folder, verify_release
+    from exports.versions import is_version
 
-    verification = verify_release(open_studio(workspace).workspace, version)
+    copy = Path(version)
+    if not is_version(version) and (copy / MANIFEST_FILE).is_file():
+        verification = verify_folder(copy)
+    else:
+        verification = verify_release(open_studio(workspace).workspace, version)
     problems = list(verification.problems)
     emit(
         {"ok": verification.ok, "problems": problems, "withdrawn": verification.withdrawn},
@@ -219,7 +229,9 @@ def release_takedown(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go; delete nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask first, as it does on a terminal.")
+    ] = False,
     workspace: WorkspacePath = None,
     as_json: AsJson = False,
 ) -> None:
@@ -228,7 +240,7 @@ def release_takedown(
     from app.commands.takedown import erase_annotator, take_down_creative
 
     if (creative is None) == (annotator is None) or (item and annotator):
-        raise typer.BadParameter("give --creative, with --item where needed, or --annotator")
+        raise typer.BadParameter("give either --creative (and --item), or --annotator, not both")
     studio = open_studio(workspace)
 
     def act(*, pretend: bool) -> "TakedownReport":
@@ -273,27 +285,35 @@ def _read_plan(path: Path | None) -> "Plan":
 
 
 def _takedown_lines(report: "TakedownReport") -> str:
+    if not (report.dry_run or report.pairs or report.decisions or report.files or report.releases):
+        return "It was taken down before; nothing was left to do."
     verb = "would be" if report.dry_run else "are"
     of = [f"{each['item_id']}/{each['creative_id']}" for each in report.creatives]
-    lines = [f"Creatives that {verb} deleted: {', '.join(of)}"] if of else []
     if of:
-        lines.append(f"{_pairs(report.pairs)} {verb} withdrawn; {report.files} files deleted")
+        lines = [
+            f"Creatives that {verb} deleted: {', '.join(of)}",
+            f"{_pairs(report.pairs)} {verb} withdrawn",
+        ]
     else:
-        lines.append(f"{report.decisions:,} decisions {verb} deleted, and the account")
+        lines = [f"{report.decisions:,} stored decisions {verb} deleted, and any account"]
     lines.append(f"Releases that {verb} withdrawn: {', '.join(report.releases) or 'none'}")
     lines.append("Copies elsewhere and the files it was read from are for their owners to delete.")
     return "\n".join(lines)
 
 
 def _preview_lines(outlook: "Outlook") -> str:
+    from exports.labels import say_left_out
+
     selection = outlook.selection
     splits = ", ".join(f"{count:,} {split}" for split, count in selection.splits.items())
     lines = [f"{_pairs(len(selection.released))} would be released ({splits or 'no split'})"]
-    lines += [f"{n:>9,}  left out: {why}" for why, n in selection.left_out.items() if n]
+    lines += [f"{n:>9,}  left out: {say_left_out(w)}" for w, n in selection.left_out.items() if n]
     if wanted := outlook.next_version:
         why = ", ".join(wanted.reasons)
         lines.append(f"It comes after {wanted.after}: {wanted.version} ({why})")
-    lines += [f"Refused, {r.gate}: {r.message}\n  {r.hint}" for r in outlook.refusals]
+    else:
+        lines.append("Any number will do; from 1.0.0 on it says what changed.")
+    lines += [f"Refused: {r.message}\n  {r.hint}" for r in outlook.refusals]
     if not outlook.refusals:
         lines.append("No gate refuses it.")
     return "\n".join(lines)

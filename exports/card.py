@@ -1,7 +1,9 @@
 """The dataset card: `README.md` of a release, written from what its manifest says."""
 
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from exports.configurations import CONFIGURATIONS
 from exports.counts import FINDINGS
@@ -9,6 +11,7 @@ from exports.labels import say_left_out
 from exports.manifest import Agreement, BlindAgreement, Counts, Description, Measured
 from exports.plan import ConfigName
 from exports.plots import FOLDER, draw_bars
+from exports.splits import Split
 
 CARD_FILE = "README.md"
 _HOLDS: dict[ConfigName, str] = {
@@ -20,6 +23,7 @@ _HOLDS: dict[ConfigName, str] = {
     "annotations": "a finished judgement, under a pseudonym",
     "drafts": "a chain that a machine drafted",
 }
+_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -36,7 +40,7 @@ def render_card(name: str, release: Description) -> str:
         f"# {name}, release {release.version}",
         *_warnings(counts),
         "Pairs of ad images of the same item, each with the answer to: which image is a user more "
-        "likely to click? Annotators judged every pair; a reasoning chain, where one stands, says "
+        "likely to click? Every pair was judged; a reasoning chain, where one stands, says "
         "why.",
         "## What is in it",
         _contents(release),
@@ -53,6 +57,15 @@ def render_card(name: str, release: Description) -> str:
         *_owners_words(release),
     )
     return "\n\n".join(sections) + "\n"
+
+
+def read_card(folder: Path) -> str:
+    """Return the card of a release without its front matter, which speaks of the release's files.
+
+    Raises:
+        OSError, UnicodeDecodeError: when it cannot be read.
+    """
+    return _FRONT_MATTER.sub("", (folder / CARD_FILE).read_text(encoding="utf-8")).lstrip()
 
 
 def draw_plots(release: Description) -> dict[str, str]:
@@ -147,7 +160,7 @@ def _contents(release: Description) -> str:
 
 def _configurations(release: Description) -> str:
     rows = "\n".join(
-        f"| `{name}` | {_HOLDS[name]} | {sum(splits.values()):,} |"
+        f"| `{name}` | {_HOLDS[name]} | {_rows(release.counts, name, splits)} |"
         for name, splits in release.counts.configurations.items()
     )
     return (
@@ -155,6 +168,11 @@ def _configurations(release: Description) -> str:
         "In prompts and chains `1` is the image shown first; `order` says which that is. Every "
         "pair stands in both orders, so that no model learns a side."
     )
+
+
+def _rows(counts: Counts, name: ConfigName, splits: Mapping[Split, int]) -> str:
+    rows = f"{sum(splits.values()):,}"
+    return f"{rows}, {counts.preferences:,} with both" if name == "preference" else rows
 
 
 def _labels(release: Description) -> str:
@@ -211,10 +229,21 @@ def _chains(release: Description) -> str:
     drafters = {f"{d.drafter} ({d.model_version})": d.num_drafts for d in release.lineage.drafters}
     return (
         f"Chains follow protocol {release.settings.protocol} and are released only where their "
-        f"answer is the label. Status: {_listing(counts.chain_status)}. Of the pairs without one, "
-        f"{counts.chains_against_label:,} have a chain that argues for the other image.\n\n"
+        f"answer is the label. Status: {_listing(counts.chain_status)}."
+        f"{_without_chain(counts)}\n\n"
         f"Drafts in the workspace, by who wrote them: {_listing(drafters)}. An approved chain is "
         f"a machine's text that a person let stand.{plot}"
+    )
+
+
+def _without_chain(counts: Counts) -> str:
+    none = counts.chain_status.get("none", 0)
+    if not none:
+        return ""
+    against = counts.chains_against_label
+    return (
+        f" Of the pairs without one, {against:,} have a chain that argues for the other image; "
+        f"nobody let one stand on the other {none - against:,}."
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from exports.labels import Answer
+from exports.plan import Plan
 from exports.splits import Split
 
 
@@ -87,9 +88,36 @@ def compare(old: Mapping[str, Released], new: Mapping[str, Released]) -> Changes
     )
 
 
+def compare_plans(old: Plan, new: Plan) -> list[str]:
+    """Say which lines of two plans differ, `card.license: mit → cc0-1.0`; how labels are kept not.
+
+    `released_labels` is about the way from one release to the next, and not about either.
+    """
+    was, now = _flatten(old.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
+    return [
+        f"{name}: {_show(was.get(name))} → {_show(now.get(name))}"
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name) and name != "released_labels"
+    ]
+
+
 def digest_text(*parts: object) -> bytes:
     """Return 16 bytes that differ where the parts, as JSON, differ."""
     return hashlib.sha256(json.dumps(parts, ensure_ascii=True).encode()).digest()[:16]
+
+
+def _flatten(values: Mapping[str, object], before: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found |= _flatten(value, f"{before}{name}.")
+        else:
+            found[before + name] = value
+    return found
+
+
+def _show(value: object) -> str:
+    return value or "none" if isinstance(value, str) else json.dumps(value)
 
 
 def _follow(released: Released, name: str) -> object:

@@ -2,11 +2,12 @@
 
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from creativepair.protocol import Protocol
 from exports.manifest import Agreement, BlindAgreement, Counts
+from exports.parquet import Record
 from exports.plan import ConfigName
 from exports.rows import Row
 from exports.splits import SPLITS, Split
@@ -38,14 +39,17 @@ class Tally:
             if "A" in question.verdicts and question.id != protocol.answer
         }
 
-    def add(self, row: Row, split: Split, written: Mapping[ConfigName, Sized]) -> None:
-        """Count one row, and how many records were written of it in each configuration."""
+    def add(self, row: Row, split: Split, written: Mapping[ConfigName, Sequence[Record]]) -> None:
+        """Count one row, and the records that were written of it in each configuration."""
         labels = row.labels
         self._num["rows"] += 1
         self._num["synthetic_rows"] += row.is_synthetic
         self._splits[split] += 1
         for name, records in written.items():
             self._configurations[name][split] += len(records)
+        self._num["preferences"] += sum(
+            record["chosen"] is not None for record in written.get("preference", ())
+        )
         self._seen["items"].add(row.item.item_id)
         self._seen["images"].update(image.pixel_sha256 for image in row.images)
         self._by["labels"][labels.label] += 1
@@ -100,6 +104,7 @@ class Tally:
                 for question, counter in self._findings.items()
                 if counter
             },
+            preferences=self._num["preferences"],
             expected_wrong=sum(self._false_signs) / len(self._false_signs)
             if self._false_signs
             else None,

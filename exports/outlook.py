@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 from creativepair.protocol import Protocol, load_protocol
 from creativepair.store.database import Store
 from creativepair.workspace import Workspace
-from exports.changes import Changes, compare
+from exports.changes import Changes, compare, compare_plans
 from exports.earlier import Base, Earlier, find_base, read_earlier
 from exports.gates import Refusal, RowGates, count_pairs, find_disagreement, name_offenders
-from exports.labels import LeftOut
+from exports.labels import LeftOut, say_left_out
 from exports.plan import CONFIG_NAMES, ConfigName, Plan
 from exports.selection import Reader, Selection, select_pairs
 from exports.versions import NextVersion, Step, next_version
@@ -139,14 +139,17 @@ def _refuse_emptiness(selection: Selection) -> Iterator[Refusal]:
         )
         return
     counts = ", ".join(
-        f"{left_out[reason.value]:,} {reason.value.replace('_', ' ')}"
+        f"{left_out[reason.value]:,} {say_left_out(reason.value)}"
         for reason in LeftOut
         if left_out.get(reason.value)
     )
+    is_chosen = left_out.get(LeftOut.NOT_IN_PLAN.value, 0) < candidates
     yield Refusal(
         "there are pairs",
         f"no pair can be released: of {candidates:,} candidates {counts}",
-        "Judge pairs first: creativepair review",
+        "Judge pairs first: creativepair review"
+        if is_chosen
+        else "Look at `pairs` in the plan: none is of such a category, or all are synthetic.",
     )
 
 
@@ -195,7 +198,7 @@ def refuse_number(version: str, outlook: Outlook) -> Iterator[Refusal]:
             "the version says what changed",
             f"{version} is not the number for what changed since {wanted.after}: "
             f"{', '.join(wanted.reasons)} ({wanted.step}), so it is {wanted.version}",
-            f"Build it as {wanted.version}: creativepair release build {wanted.version}",
+            f"Give it the number {wanted.version}.",
         )
 
 
@@ -214,6 +217,7 @@ def _structural(build: Build, selection: Selection) -> tuple[tuple[Step, str], .
     had, has = set(base.manifest.counts.configurations), set(list_written(selection, build.plan))
     found += [("MAJOR", f"no configuration {name}") for name in sorted(had - has)]
     found += [("MINOR", f"a new configuration {name}") for name in sorted(has - had)]
+    found += [("PATCH", f"plan: {line}") for line in compare_plans(before.plan, build.plan)]
     return tuple(found)
 
 

@@ -4,11 +4,13 @@ A plan is a YAML file, and every line of it has a default; `docs/releases.md` li
 written into the manifest, so a release says how it was made.
 """
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from creativepair.errors import InputError
 from creativepair.records import Arm, Source
@@ -163,13 +165,39 @@ def parse_plan(text: str, *, name: str = "the plan") -> Plan:
     """
     try:
         return Plan.model_validate(yaml.safe_load(text) or {})
-    except yaml.YAMLError as error:
-        raise InputError(f"{name} is not YAML: {error}", hint="Mend the file.") from error
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'plan'}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        )
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise InputError(
-            f"{name} is not a plan: {problems}", hint="See docs/releases.md for what it may say."
+            f"{name} is not YAML: {where}{error.problem}",
+            hint="Mend it; see docs/releases.md for what a plan may say.",
         ) from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{name} is not YAML: {error}", hint="Mend it.") from error
+    except ValidationError as error:
+        problems = "; ".join(map(_describe, error.errors()))
+        raise InputError(
+            f"{name} cannot be used: {problems}", hint="See docs/releases.md for what it may say."
+        ) from error
+
+
+def _describe(problem: ErrorDetails) -> str:
+    """Say what is wrong with one line of a plan."""
+    place, given = ".".join(map(str, problem["loc"])), problem["input"]
+    if problem["type"] == "extra_forbidden":
+        near = get_close_matches(str(problem["loc"][-1]), _names_beside(problem["loc"]), n=1)
+        return f"{place} is no line of a plan" + (f" (did you mean {near[0]})" if near else "")
+    said = problem["msg"].removeprefix("Value error, ")
+    if not place:
+        return said if isinstance(given, dict) else f"it is {given!r}, not lines of settings"
+    return f"{place} is {given!r}: {said}"
+
+
+def _names_beside(place: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Plan
+    for part in place[:-1]:
+        inner = model.model_fields[str(part)].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

@@ -7,8 +7,8 @@ same command goes on.
 A file counts as there when its bytes, read back, have the SHA-256 of the manifest. A size alone
 would take a damaged file for a whole one, and the checksums that stores report (ETags of several
 kinds, or none) differ from store to store. So each file is read back before the manifest is
-written, kept or just sent, and no manifest stands over a wrong file. It costs reading the release
-once, and again for each time that an upload goes on.
+written, kept or just sent, and no manifest is put over a wrong file. It costs reading the release
+once, and again each time that the command is repeated, which also mends what was damaged there.
 """
 
 import hashlib
@@ -210,10 +210,10 @@ def _send_to_folder(
 ) -> list[str]:
     """Make the folder hold the release; returns the files that were sent."""
     present = folder.sizes()
-    if _is_finished(present, manifest, folder):
-        return []
-    _refuse_strangers(present, manifest, folder)
-    folder.write(MARKER_FILE, json.dumps({"digest": manifest.digest}).encode())
+    is_there = _stands_there(present, manifest, folder)
+    _refuse_strangers(present, manifest, folder, is_there=is_there)
+    if not is_there:
+        folder.write(MARKER_FILE, json.dumps({"digest": manifest.digest}).encode())
     names = sorted(manifest.files, key=lambda name: (not name.startswith(f"{DATA}/"), name))
     sent = []
     for done, name in enumerate(names, start=1):
@@ -223,6 +223,8 @@ def _send_to_folder(
             sent.append(name)
         on_progress(done, len(names))
     folder.settle()
+    if is_there:
+        return sent
     _send(release, MANIFEST_FILE, describe_file(release / MANIFEST_FILE), folder)
     folder.settle()
     folder.remove(MARKER_FILE)
@@ -238,8 +240,8 @@ def _send(release: Path, name: str, entry: FileEntry, folder: Folder) -> None:
         )
 
 
-def _is_finished(present: dict[str, int], manifest: Manifest, folder: Folder) -> bool:
-    """Tell whether the same release stands there whole.
+def _stands_there(present: dict[str, int], manifest: Manifest, folder: Folder) -> bool:
+    """Tell whether the manifest of the same release stands there: its upload came to an end.
 
     Raises:
         StateError: when another one does.
@@ -262,13 +264,17 @@ def _is_finished(present: dict[str, int], manifest: Manifest, folder: Folder) ->
     return True
 
 
-def _refuse_strangers(present: dict[str, int], manifest: Manifest, folder: Folder) -> None:
+def _refuse_strangers(
+    present: dict[str, int], manifest: Manifest, folder: Folder, *, is_there: bool
+) -> None:
     """Leave alone what is not an upload of this release: nothing of it is overwritten.
 
     A file that the manifest does not name would be loaded as a part of the release.
     """
     others = sorted(set(present) - {MARKER_FILE})
-    if MARKER_FILE in present:
+    if is_there:
+        others = sorted(set(others) - set(manifest.files) - {MANIFEST_FILE})
+    elif MARKER_FILE in present:
         marked = _read_digest(folder.read(MARKER_FILE))
         if marked == manifest.digest:
             others = sorted(set(others) - set(manifest.files) - {MANIFEST_FILE})

@@ -61,7 +61,15 @@ def verify_release(workspace: Workspace, version: str) -> Verification:
     Raises:
         NotFoundError: when there is no such release.
     """
-    folder = find_release(workspace, version)
+    return verify_folder(find_release(workspace, version), version)
+
+
+def verify_folder(folder: Path, version: str | None = None) -> Verification:
+    """Check a release that lies anywhere, as `verify_release` does.
+
+    Args:
+        version: that it has to be; any when not given.
+    """
     try:
         withdrawal = read_withdrawal(folder)
     except StateError as error:
@@ -76,7 +84,10 @@ def verify_release(workspace: Workspace, version: str) -> Verification:
     except OSError as error:
         problem = f"{MANIFEST_FILE} cannot be read: {error.strerror}"
         return Verification(ok=False, problems=[problem])
-    problems = [*_check_manifest(manifest, version), *_check_files(folder, manifest)]
+    problems = [
+        *_check_manifest(manifest, version or manifest.version),
+        *_check_files(folder, manifest),
+    ]
     if not problems:
         problems = list(_check_data(folder, manifest))
     return Verification(ok=not problems, problems=problems)

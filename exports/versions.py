@@ -96,4 +96,4 @@ def next_version(
     }
     reasons = tuple(reason for of, reason in asked if of == step)
     version = ".".join(map(str, numbers[step]))
-    return NextVersion(after, version, step, reasons or ("nothing else changed",))
+    return NextVersion(after, version, step, reasons or ("nothing changed",))

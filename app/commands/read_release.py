@@ -6,13 +6,12 @@ from datetime import datetime
 
 from app.bootstrap import Studio
 from creativepair.errors import StateError
-from exports.card import CARD_FILE
+from exports.card import read_card as read_text
 from exports.listing import ReleaseSummary, find_release, list_releases
 from exports.manifest import MANIFEST_FILE, Manifest
 from exports.plots import FOLDER
 
 _HEADING = re.compile(r"^(#+ )", re.MULTILINE)
-_FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +45,15 @@ def read_card(studio: Studio, version: str) -> str:
         NotFoundError: when there is no such release.
         StateError: when the card cannot be read.
     """
-    path = find_release(studio.workspace, version) / CARD_FILE
     try:
-        text = _FRONT_MATTER.sub("", path.read_text(encoding="utf-8")).lstrip()
-        text = _HEADING.sub(r"#\1", text)
-        return text.replace(f"]({FOLDER}/", f"](release/{version}/{FOLDER}/")
+        text = read_text(find_release(studio.workspace, version))
     except (OSError, UnicodeDecodeError) as error:
         raise StateError(
             f"the card of release {version} cannot be read",
             hint=f"See what is wrong: creativepair release verify {version}",
         ) from error
+    text = _HEADING.sub(r"#\1", text)
+    return text.replace(f"]({FOLDER}/", f"](release/{version}/{FOLDER}/")
 
 
 def list_files(manifest: Manifest) -> list[tuple[str, int | None]]:

@@ -154,7 +154,8 @@ def _find_creatives(
     if not found:
         of = f" of item {item_id}" if item_id else ""
         raise NotFoundError(
-            f"no creative {creative_id!r}{of}", hint="Find it: creativepair pairs list."
+            f"no creative {creative_id!r}{of}",
+            hint="Find it: creativepair pairs list --out pairs.csv",
         )
     if len(found) > 1:
         items = ", ".join(c.item_id for c in found[:_SHOWN_ITEMS])

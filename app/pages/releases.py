@@ -11,14 +11,16 @@ from app.reports.diff_page import KINDS, render_diff_page
 from app.tables import markdown_table
 from creativepair.errors import CreativePairError
 from creativepair.store.users import Role
-from exports.changes import Changes, compare
+from exports.changes import Changes, compare, compare_plans
 from exports.earlier import read_earlier
+from exports.gates import Refusal
 from exports.labels import say_left_out
 from exports.listing import read_manifest
-from exports.plan import Plan, parse_plan
+from exports.plan import parse_plan
 from exports.verification import verify_release
 
 FIRST = "0.1.0"
+VERSION = "release_version"
 SHOWN_PAIRS = 20
 PLAN_HINT = "label_source: ctr      # or human; docs/releases.md lists every line"
 studio = served_studio()
@@ -31,22 +33,29 @@ def builds() -> ReleaseBuilds:
     return ReleaseBuilds()
 
 
-def megabytes(number: int | None) -> str:
-    """Return bytes in MiB."""
-    return "" if number is None else f"{number / 2**20:,.1f}"
+def size(number: int | None) -> str:
+    """Return bytes in words."""
+    if number is None:
+        return ""
+    return f"{number / 2**20:,.1f} MiB" if number >= 2**20 else f"{number / 2**10:,.1f} KiB"
+
+
+def say(wrong: CreativePairError | Refusal) -> str:
+    """Return what is wrong and what to do next, as sentences."""
+    return f"{wrong.message[:1].upper()}{wrong.message[1:]}. {wrong.hint}"
 
 
 def show_list(rows: list[ReleaseRow]) -> None:
     """List the releases."""
     st.markdown(
         markdown_table(
-            ["Version", "Built (UTC)", "Pairs", "MiB", "State"],
+            ["Version", "Built (UTC)", "Pairs", "Size", "State"],
             [
                 [
                     row.version,
                     f"{row.built_at:%Y-%m-%d %H:%M}" if row.built_at else "",
                     "" if row.num_pairs is None else f"{row.num_pairs:,}",
-                    megabytes(row.num_bytes) if row.stands else "",
+                    size(row.num_bytes) if row.stands else "",
                     row.state,
                 ]
                 for row in rows
@@ -72,9 +81,9 @@ def show_release(version: str) -> None:
         manifest = read_manifest(studio.workspace, version)
         st.markdown(
             markdown_table(
-                ["File", "MiB"],
+                ["File", "Size"],
                 [
-                    [f"[{name}](release/{version}/{name})", megabytes(num_bytes)]
+                    [f"[{name}](release/{version}/{name})", size(num_bytes)]
                     for name, num_bytes in list_files(manifest)
                 ],
             )
@@ -85,11 +94,12 @@ def show_release(version: str) -> None:
 
 
 @st.cache_data(max_entries=4, show_spinner="Comparing the releases …")
-def compare_releases(old: str, new: str) -> tuple[Changes, str]:
-    """Return what changed, and the page about it; releases never change."""
+def compare_releases(old: str, new: str) -> tuple[Changes, list[str], str]:
+    """Return what changed in pairs and plan, and the page about it; releases never change."""
     before, after = read_earlier(studio.workspace, old), read_earlier(studio.workspace, new)
     changes = compare(before.released, after.released)
-    return changes, render_diff_page(before, after, changes)
+    plans = before.manifest.settings.plan, after.manifest.settings.plan
+    return changes, compare_plans(*plans), render_diff_page(before, after, changes)
 
 
 def show_comparison(versions: list[str]) -> None:
@@ -103,8 +113,10 @@ def show_comparison(versions: list[str]) -> None:
     after = versions.index(new)
     place = min(after, len(earlier) - 1)
     old = right.selectbox("compared with", earlier, index=place, key=f"compare_old_{new}")
-    changes, page = compare_releases(old, new)
+    changes, plan, page = compare_releases(old, new)
     found = [(KINDS[kind], pair_ids) for kind, pair_ids in changes.items() if pair_ids]
+    for line in plan:
+        st.text(f"Plan, {line}")
     if not found:
         st.success("No pair differs.")
     else:
@@ -124,17 +136,20 @@ def show_build() -> None:
     """Offer the next release, with what it would hold and what refuses it."""
     if person.role is not Role.LEAD:
         st.info("Leads build releases. Below is what the next one would be.")
+    # Streamlit forgets what was typed while another view is shown.
+    if "release_plan" not in st.session_state:
+        st.session_state["release_plan"] = st.session_state.get("kept_plan", "")
     text = st.text_area(
         "Plan, as YAML; an empty one is the plan of defaults",
         key="release_plan",
         placeholder=PLAN_HINT,
         height=140,
     )
+    st.session_state["kept_plan"] = text
     try:
-        plan = parse_plan(text)
         version, found = choose_version(text)
     except CreativePairError as error:
-        st.error(f"{error.message}. {error.hint}")
+        st.error(say(error))
         return
     show_preview(found)
     if person.role is Role.LEAD:
@@ -143,7 +158,7 @@ def show_build() -> None:
             type="primary",
             disabled=bool(found.refusals) or is_building(),
             on_click=start,
-            args=(version, plan),
+            args=(version, text),
         )
 
 
@@ -166,7 +181,10 @@ def choose_version(plan: str) -> tuple[str, Preview]:
     else:
         found = look_at_gates(plan, None, state)
         suggested = found.next_version or ""
-    version = st.text_input("Version", suggested, max_chars=40).strip()
+    if st.session_state.get("suggested_version") != suggested:
+        st.session_state["suggested_version"] = st.session_state[VERSION] = suggested
+    st.session_state.setdefault(VERSION, suggested)
+    version = st.text_input("Version", max_chars=40, key=VERSION).strip()
     if found is None or version != suggested:
         found = look_at_gates(plan, version, state)
     return version, found
@@ -185,23 +203,31 @@ def show_preview(found: Preview) -> None:
         st.text(", ".join(f"{n:,} {split}" for split, n in found.splits.items()) or "no split")
         if found.after:
             st.text(f"After {found.after} it is {found.next_version}: {', '.join(found.reasons)}.")
+        else:
+            st.text("Below 1.0.0 any number is free; from 1.0.0 on it says what changed.")
     with right:
         if found.left_out:
             lines = [[say_left_out(why), f"{n:,}"] for why, n in found.left_out.items()]
             st.caption("Left out")
             st.markdown(markdown_table(["Why", "Pairs"], lines))
     for refusal in found.refusals:
-        st.error(f"{refusal.message}. {refusal.hint}")
+        st.error(say(refusal))
     if not found.refusals:
         st.success("No gate refuses it. The finished files are looked through once more.")
 
 
-def start(version: str, plan: Plan) -> None:
-    """Begin to build; what comes of it is shown above the form."""
+def start(version: str, plan: str) -> None:
+    """Begin to build what was previewed; what comes of it is shown above the form.
+
+    A click also ends the editing of a text: what stands there then, nobody has seen the gates of.
+    """
+    if plan != st.session_state["release_plan"] or version != st.session_state[VERSION].strip():
+        st.warning("Plan or version changed after the gates were looked at. Look, then build.")
+        return
     try:
-        builds().start(studio, version, plan)
+        builds().start(studio, version, parse_plan(plan))
     except CreativePairError as error:
-        st.error(f"{error.message}. {error.hint}")
+        st.error(say(error))
 
 
 def is_building() -> bool:
@@ -227,7 +253,7 @@ def show_progress() -> None:
         built = last.result.result()
         st.success(f"Release {built.version} is there: {built.rows:,} pairs.")
     elif isinstance(error, CreativePairError):
-        st.error(f"Release {last.version} was not built. {error.message}. {error.hint}")
+        st.error(f"Release {last.version} was not built. {say(error)}")
     else:
         st.error(f"Release {last.version} was not built: a fault of the program. Please report it.")
 
@@ -260,4 +286,4 @@ try:
     else:
         st.info("No release stands. Build one.")
 except CreativePairError as error:
-    st.error(f"{error.message}. {error.hint}")
+    st.error(say(error))

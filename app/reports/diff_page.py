@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from creativepair.errors import InputError
-from exports.changes import Changes
+from exports.changes import Changes, compare_plans
 from exports.earlier import Earlier
 
 SHOWN_PAIRS = 500
@@ -42,7 +42,10 @@ def render_diff_page(before: Earlier, after: Earlier, changes: Changes) -> str:
         for kind, pair_ids in changes.items()
     ]
     return environment.get_template("diff.html.j2").render(
-        before=before.manifest, after=after.manifest, sections=sections
+        before=before.manifest,
+        after=after.manifest,
+        sections=sections,
+        plan=compare_plans(before.manifest.settings.plan, after.manifest.settings.plan),
     )
 
 

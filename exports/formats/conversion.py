@@ -1,5 +1,6 @@
 """Making another form of a release: whole or not at all, in a folder of its own."""
 
+import json
 import shutil
 import uuid
 from collections.abc import Callable
@@ -9,12 +10,15 @@ from typing import Literal
 
 from creativepair.errors import InputError, StateError
 from creativepair.workspace import Workspace
+from exports.card import CARD_FILE, read_card
 from exports.formats.label_studio import write_label_studio
 from exports.formats.paper import write_paper
 from exports.formats.source import ReleaseSource
 from exports.formats.table import write_tables
 from exports.formats.webdataset import write_webdataset
 from exports.listing import find_release, read_manifest
+from exports.manifest import Manifest
+from exports.plots import FOLDER as PLOTS
 from exports.verification import verify_release
 
 Form = Literal["webdataset", "label-studio", "csv", "paper"]
@@ -55,7 +59,7 @@ def convert_release(workspace: Workspace, version: str, form: Form, out: Path) -
     verification = verify_release(workspace, version)
     if not verification.ok:
         raise StateError(
-            f"release {version} has no other form: {verification.problems[0]}",
+            f"release {version} cannot be exported: {verification.problems[0]}",
             hint=f"See all that is wrong: creativepair release verify {version}",
         )
     manifest = read_manifest(workspace, version)
@@ -66,6 +70,7 @@ def convert_release(workspace: Workspace, version: str, form: Form, out: Path) -
     try:
         making.mkdir()
         FORMS[form](ReleaseSource(folder, manifest), making)
+        _write_source(folder, manifest, form, making)
         making.replace(out)
     except OSError as error:
         raise InputError(
@@ -75,3 +80,12 @@ def convert_release(workspace: Workspace, version: str, form: Form, out: Path) -
         shutil.rmtree(making, ignore_errors=True)
     files = sorted(path for path in out.rglob("*") if path.is_file())
     return Converted(manifest.counts.rows, files, out)
+
+
+def _write_source(release: Path, manifest: Manifest, form: Form, folder: Path) -> None:
+    """Say what release this is, and put its card beside it."""
+    source = {"release": manifest.version, "digest": manifest.digest, "form": form}
+    (folder / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+    (folder / CARD_FILE).write_text(read_card(release), encoding="utf-8")
+    if (release / PLOTS).is_dir():
+        shutil.copytree(release / PLOTS, folder / PLOTS)

@@ -11,7 +11,7 @@ from typing import Any
 
 from creativepair.chain import ORDERS, Chain
 from creativepair.errors import ChainError
-from creativepair.prompts import render_prompt, render_target
+from creativepair.prompts import Message, render_prompt, render_target
 from creativepair.protocol import Protocol
 from creativepair.records import Item
 from exports.formats.source import ImageFolder, ReleasedPair, ReleaseSource
@@ -44,7 +44,21 @@ def _rows(pair: ReleasedPair, protocol: Protocol, images: ImageFolder) -> Iterat
         yield {
             "pair_id": record["pair_id"],
             "order": order,
-            "prompt": render_prompt(item, protocol, LETTERS),
+            "prompt": _without_nulls(render_prompt(item, protocol, LETTERS)),
             "completion": completion,
             "images": shown if order == "AB" else shown[::-1],
         }
+
+
+def _without_nulls(messages: list[Message]) -> list[Message]:
+    """Leave out the text of what is an image: only tables need every part to have all fields."""
+    return [
+        message
+        | {
+            "content": [
+                {name: value for name, value in part.items() if value is not None}
+                for part in message["content"]
+            ]
+        }
+        for message in messages
+    ]

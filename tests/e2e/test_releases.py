@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from app.bootstrap import open_studio
 from app.commands.demo import make_demo
 from creativepair.store.users import Role
-from exports.listing import list_releases
+from exports.listing import list_releases, read_manifest
 from exports.verification import verify_release
 from tests.desk_server import DeskServer
 from tests.e2e.browsing import sign_in
@@ -104,7 +104,11 @@ def test_gates_speak_while_the_plan_is_written_and_nothing_refused_can_be_built(
     plan = page.get_by_label("Plan, as YAML")
     plan.fill("label_sauce: ctr")
     page.keyboard.press("Control+Enter")
-    expect(page.get_by_text("label_sauce: Extra inputs are not permitted")).to_be_visible()
+    expect(
+        page.get_by_text(
+            "The plan cannot be used: label_sauce is no line of a plan (did you mean label_source)"
+        )
+    ).to_be_visible()
     plan.fill("consensus: {min_votes: 9}\nunmet: refuse")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_text("too few votes or too little consensus")).to_be_visible()
@@ -115,6 +119,31 @@ def test_gates_speak_while_the_plan_is_written_and_nothing_refused_can_be_built(
     page.get_by_label("Version").fill("1.0")
     page.keyboard.press("Enter")
     expect(page.get_by_text("'1.0' is not a version")).to_be_visible()
+
+
+def test_only_a_plan_whose_gates_were_shown_is_built_and_a_typed_one_is_kept(
+    context: BrowserContext, judged_desk: DeskServer
+) -> None:
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    open_releases(page, judged_desk, "lea")
+    plan, button = (
+        page.get_by_label("Plan, as YAML"),
+        page.get_by_role("button", name="Build 0.1.0"),
+    )
+    expect(button).to_be_enabled()
+    plan.fill("card: {license: mit}")  # not given yet: the click does that, and builds
+    button.click()
+    expect(page.get_by_text("changed after the gates were looked at")).to_be_visible()
+    assert list_releases(judged_desk.studio.workspace) == []
+    look_at(page, "Read")
+    expect(page.get_by_text("No release stands.")).to_be_visible()
+    look_at(page, "Build")
+    expect(plan).to_have_value("card: {license: mit}")
+    button.click()
+    expect(page.get_by_text("Release 0.1.0 is there")).to_be_visible(timeout=60_000)
+    built = read_manifest(judged_desk.studio.workspace, "0.1.0")
+    assert built.settings.plan.card.license == "mit"
 
 
 def test_a_researcher_reads_and_downloads_and_does_not_build_and_an_annotator_sees_nothing(

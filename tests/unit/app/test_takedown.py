@@ -516,4 +516,4 @@ def test_the_command_says_what_went(judged: Studio, run: Run) -> None:
     shown = run("release", "show", "1.0.0", "--workspace", root, "--json")
     assert shown.json["withdrawn"]["reason"] == "a creative in it was taken down"
     again = run("release", "takedown", "--creative", creative.creative_id, "--workspace", root)
-    assert "Releases that are withdrawn: none" in again.out
+    assert "nothing was left to do" in again.out

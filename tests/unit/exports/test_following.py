@@ -162,11 +162,11 @@ def test_a_split_that_was_recorded_otherwise_meanwhile_is_refused(judged: "Studi
     [
         ("{unmet: refuse, consensus: {min_votes: 2}}", "30 pairs have too few votes"),
         ("{unmet: refuse, chains: required}", "15 pairs have no reasoning chain"),
-        ("consensus: {min_votes: 2}", "of 30 candidates 30 no consensus"),
+        ("consensus: {min_votes: 2}", "of 30 candidates 30 too few votes or too little consensus"),
         ("agreement: {min_pairs: 5}", "0 pairs have two or more blind verdicts, not 5"),
         ("agreement: {min_alpha: 0.4}", "agreement (alpha) is not known, not 0.4 or more"),
         ("judgements: {sources: [import]}", "of 30 candidates 30 not judged"),
-        ("pairs: {categories: [garden]}", "of 30 candidates 30 not in plan"),
+        ("pairs: {categories: [garden]}", "of 30 candidates 30 not chosen by the plan"),
     ],
 )
 def test_what_the_plan_asks_for_and_is_not_there_refuses_the_release(

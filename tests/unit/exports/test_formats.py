@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from creativepair.store import catalogue
 from exports.builder import build_release
 from exports.formats import conversion, webdataset
 from exports.formats.conversion import FORMS, Form, convert_release
-from exports.listing import find_release
+from exports.listing import find_release, read_manifest
 from exports.parquet import Record, read_records
 from exports.withdrawal import Withdrawal, withdraw_release
 
@@ -30,6 +31,10 @@ NOW = datetime(2025, 3, 2, tzinfo=UTC)
 
 def convert(studio: "Studio", form: Form, out: Path) -> Path:
     return convert_release(studio.workspace, "1.0.0", form, out).path
+
+
+def list_tasks(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.json") if path.name != "source.json")
 
 
 def records_of(studio: "Studio", config: str) -> list[Record]:
@@ -45,7 +50,7 @@ def test_webdataset_is_read_by_hugging_face_with_the_images_and_labels_of_the_re
     import datasets
 
     out = convert(released, "webdataset", tmp_path / "web")
-    files = {"every": [str(path) for path in sorted(out.iterdir())]}
+    files = {"every": [str(path) for path in sorted(out.glob("*.tar"))]}
     loaded = datasets.load_dataset(
         "webdataset", data_files=files, split="every", cache_dir=str(tmp_path / "cache")
     ).cast_column("a.jpg", datasets.Image(decode=False))
@@ -64,7 +69,7 @@ def test_webdataset_goes_on_in_another_file_and_is_the_same_twice(
     monkeypatch.setattr(webdataset, "SHARD_BYTES", 10_000)
     first = convert(released, "webdataset", tmp_path / "one")
     second = convert(released, "webdataset", tmp_path / "two")
-    names = sorted(path.name for path in first.iterdir())
+    names = sorted(path.name for path in first.glob("*.tar"))
     assert "train-00001.tar" in names
     assert all((first / n).read_bytes() == (second / n).read_bytes() for n in names)
     members = []
@@ -79,7 +84,7 @@ def test_label_studio_gets_a_task_for_each_pair_with_its_drafts_and_judgements(
 ) -> None:
     out = convert(released, "label-studio", tmp_path / "ls")
     tasks: list[dict[str, Any]] = []
-    for path in out.glob("*.json"):
+    for path in list_tasks(out):
         tasks += json.loads(path.read_text(encoding="utf-8"))
     by_pair = {task["data"]["pair_id"]: task for task in tasks}
     pairs = {record["pair_id"]: record for record in records_of(released, "default")}
@@ -111,9 +116,7 @@ def test_a_real_label_studio_takes_the_tasks_as_they_are(
         pytest.skip("LABEL_STUDIO does not name a program: see benchmarks/releases.py")
     out = convert(released, "label-studio", tmp_path / "ls")
     tasks = [
-        task
-        for path in sorted(out.glob("*.json"))
-        for task in json.loads(path.read_text(encoding="utf-8"))
+        task for path in list_tasks(out) for task in json.loads(path.read_text(encoding="utf-8"))
     ]
     with start_label_studio(Path(program)) as server:
         config = (out / "labeling_config.xml").read_text(encoding="utf-8")
@@ -150,7 +153,9 @@ def test_the_form_of_the_paper_says_a_and_b_by_the_order_in_which_images_are_sho
         answer = "A" if row["order"][0] == labels[row["pair_id"]] else "B"
         assert said.endswith(f"<answer>{answer}</answer>")
         assert "image 1" not in said
-        asked = "".join(part["text"] or "" for part in row["prompt"][0]["content"])
+        parts = row["prompt"][0]["content"]
+        assert [part for part in parts if part["type"] == "image"] == [{"type": "image"}] * 2
+        asked = "".join(part.get("text", "") for part in parts)
         assert "Image A:Image B:" in asked
         assert "<answer>A</answer> or <answer>B</answer>" in asked
         images = usual[row["pair_id"], row["order"]]["images"]
@@ -194,6 +199,19 @@ def test_a_form_is_there_whole_or_not_at_all(
     assert convert(released, form, tmp_path / "out").is_dir()
     with pytest.raises(InputError, match="there already"):
         convert(released, form, tmp_path / "out")
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_every_form_says_which_release_it_is_and_carries_its_card(
+    released: "Studio", tmp_path: Path, form: Form
+) -> None:
+    out = convert(released, form, tmp_path / "out")
+    source = json.loads((out / "source.json").read_text(encoding="utf-8"))
+    digest = read_manifest(released.workspace, "1.0.0").digest
+    assert source == {"release": "1.0.0", "digest": digest, "form": form}
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("# Mugs, release 1.0.0")
+    assert all((out / path).is_file() for path in re.findall(r"\]\((plots/[a-z.]+)\)", card))
 
 
 def test_a_damaged_or_withdrawn_release_has_no_other_form(

@@ -26,15 +26,21 @@ def test_the_plan_of_the_documentation_names_every_line_and_gives_the_defaults()
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("label_source: clicks", "label_source: Input should be 'ctr' or 'human'"),
-        ("lable_source: ctr", "lable_source: Extra inputs are not permitted"),
-        ("consensus: {min_share: 2}", "consensus.min_share: Input should be less than"),
+        ("label_source: clicks", "label_source is 'clicks': Input should be 'ctr' or 'human'"),
+        ("lable_source: ctr", "lable_source is no line of a plan (did you mean label_source)"),
+        ("consensus: {min_share: 2}", "consensus.min_share is 2: Input should be less than"),
         ("splits: {shares: {train: 0.5, validation: 0.1, test: 0.1}}", "they add up to 1"),
         ("splits: {shares: {train: 1.0}}", "give a share to train, validation and test"),
         ("configurations: [cot]", "`default` holds the pairs"),
-        ("card: {license: 'Mine, all of it'}", "card.license: String should match"),
-        ("- a\n- b", "plan: Input should be a valid dictionary"),
-        ("a: [", "the plan is not YAML"),
+        (
+            "card: {license: 'Mine, all of it'}",
+            "card.license is 'Mine, all of it': ",
+        ),
+        ("- a\n- b", "it is ['a', 'b'], not lines of settings"),
+        ("card: {licence: mit}", "card.licence is no line of a plan (did you mean license)"),
+        ("splits: {shares: {dev: 1}}", "splits.shares"),
+        ("a: [", "the plan is not YAML: line 1, column 5: "),
+        ("a: \x00", "the plan is not YAML"),
     ],
 )
 def test_a_line_that_is_wrong_is_named(text: str, problem: str) -> None:
@@ -44,7 +50,7 @@ def test_a_line_that_is_wrong_is_named(text: str, problem: str) -> None:
 
 
 def test_every_wrong_line_is_named_at_once() -> None:
-    with pytest.raises(InputError, match=r"unmet: .*; chains: |chains: .*; unmet: "):
+    with pytest.raises(InputError, match=r"chains is 'some': .*; unmet is 'ignore': "):
         parse_plan("unmet: ignore\nchains: some")
 
 

@@ -241,6 +241,20 @@ def test_a_file_that_was_damaged_there_is_sent_again_though_its_size_is_right(
     assert list_files(target)[damaged] == data
 
 
+def test_a_finished_upload_that_was_damaged_later_is_mended(
+    released: "Studio", target: str, release: Path, manifest: Manifest
+) -> None:
+    upload_release(released.workspace, V, target)
+    whole = list_files(target)
+    lost, damaged = sorted(manifest.files)[:2]
+    filesystem, root = fsspec.core.url_to_fs(f"{target}/{V}")
+    filesystem.rm_file(f"{root}/{lost}")
+    put(target, damaged, bytes([whole[damaged][0] ^ 1]) + whole[damaged][1:])
+    again = upload_release(released.workspace, V, target)
+    assert again.uploaded == 2
+    assert list_files(target) == whole
+
+
 def test_a_store_that_damages_what_it_is_sent_never_gets_a_manifest(
     released: "Studio", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from exports import verification
 from exports.configurations import CONFIGURATIONS
 from exports.manifest import describe_file, digest_files, parse_manifest, render_manifest
 from exports.parquet import parse_name, read_records
-from exports.verification import verify_release
+from exports.verification import verify_folder, verify_release
 
 if TYPE_CHECKING:
     from tests.unit.exports.conftest import Studio
@@ -93,6 +93,14 @@ def test_any_of_200_single_bytes_that_changed_is_caught_and_its_file_named(
         data[place] = before
         path.write_bytes(data)
     assert problems(released) == []
+
+
+def test_a_copy_is_verified_where_it_lies(released: "Studio", folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "elsewhere"))
+    assert verify_folder(copy).ok
+    with (copy / "README.md").open("a", encoding="utf-8") as file:
+        file.write("x")
+    assert [problem.split(" ")[0] for problem in verify_folder(copy).problems] == ["README.md"]
 
 
 def test_missing_shortened_and_extra_files_are_named(released: "Studio", folder: Path) -> None:
