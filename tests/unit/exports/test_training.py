@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from creativepair.chain import parse_chain
+from creativepair.chain import Order, parse_chain
 from creativepair.errors import ChainError
 from creativepair.protocol import load_protocol
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.train
 
 Messages = list[dict[str, Any]]
 PROTOCOL = load_protocol("1")
-ORDERS = {"1": "AB", "2": "BA"}
+ORDERS: dict[str, Order] = {"1": "AB", "2": "BA"}
 
 
 @dataclass
@@ -163,7 +163,7 @@ def answer_of(completion: Messages, label: str) -> str | None:
     content = completion[0]["content"]
     text = content if isinstance(content, str) else text_of(completion)
     try:
-        chain = parse_chain(text, PROTOCOL, ORDERS[label])  # type: ignore[arg-type]
+        chain = parse_chain(text, PROTOCOL, ORDERS[label])
     except ChainError:
         return None
     return chain.answer(PROTOCOL)
