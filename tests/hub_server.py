@@ -6,20 +6,18 @@ Every file comes inside its commit, as small ones do on the Hub; large ones go t
 import base64
 import hashlib
 import json
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.desk_server import free_port
+from tests.local_server import serve
 
 REPOSITORY = "me/mugs"
 GIT_FILES = {".gitattributes": b"*.parquet filter=lfs"}
@@ -135,17 +133,8 @@ class HubServer:
                 Route(f"{_API}/tag/{{revision}}", self.tag, methods=["POST"]),
             ]
         )
-        server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="error"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        try:
+        with serve(app, self.port):
             yield
-        finally:
-            server.should_exit = True
-            thread.join()
 
     def _find(self, request: Request) -> int:
         revision = request.path_params.get("revision", "main")

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import uvicorn
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from starlette.applications import Starlette
@@ -21,6 +19,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from tests.desk_server import free_port
+from tests.local_server import serve
 
 CLIENT_ID = "creativepair"
 CLIENT_SECRET = "a secret between two servers"
@@ -114,14 +113,5 @@ class OidcProvider:
                 Route("/keys", self.list_keys),
             ]
         )
-        server = uvicorn.Server(uvicorn.Config(app, port=self.port, log_level="error"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        try:
+        with serve(app, self.port):
             yield
-        finally:
-            server.should_exit = True
-            thread.join()

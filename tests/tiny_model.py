@@ -46,7 +46,7 @@ _SIDE = 56  # pixels of an image in the model: 4 × 4 patches, 2 × 2 tokens
 _HIDDEN, _HEADS = 128, 4
 
 
-# transformers has no types here.
+# Its base is Any to mypy, which reads nothing of an extra that is not always installed.
 class PairProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]
     """The processor of Qwen2.5-VL without its videos."""
 

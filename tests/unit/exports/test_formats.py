@@ -113,6 +113,7 @@ def test_a_real_label_studio_takes_the_tasks_as_they_are(
 ) -> None:
     program = os.environ.get("LABEL_STUDIO")
     if not program:
+        # It needs an environment of its own, of a gigabyte, which no lock of ours holds.
         pytest.skip("LABEL_STUDIO does not name a program: see benchmarks/releases.py")
     out = convert(released, "label-studio", tmp_path / "ls")
     tasks = [
