@@ -21,6 +21,7 @@ from exports.listing import list_releases, read_manifest
 from exports.manifest import Manifest
 from exports.pseudonyms import KEY_NAME, pseudonymiser
 from exports.publication import remove_unfinished
+from exports.versions import precedence
 from exports.withdrawal import (
     WITHDRAWN_FILE,
     Withdrawal,
@@ -142,7 +143,7 @@ def erase_annotator(
         with studio.store.write() as connection:
             takedowns.erase_annotator(connection, annotator_id, pseudonym, reason=because, now=now)
         studio.store.truncate_log()
-        holding = sorted({*holding, *_withdraw(studio, holds, withdrawal)})
+        holding = sorted({*holding, *_withdraw(studio, holds, withdrawal)}, key=precedence)
     return TakedownReport(dry_run=dry_run, decisions=work.num_decisions, releases=holding)
 
 

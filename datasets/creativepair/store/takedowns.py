@@ -126,14 +126,15 @@ def withdraw_creatives(
 ) -> list[str]:
     """Withdraw creatives for ever: no build pairs them, nobody is shown them, no ingest adds them.
 
-    Args:
-        taken: with every other creative that shows the same pictures.
+    Every other creative that shows the same pictures goes with them.
 
     Returns:
         The pairs that were withdrawn now, by id.
     """
     take_turn(connection, "build")
     take_turn(connection, "ingest")
+    # Again: an ingest may have added one more while this waited for its turn.
+    taken = list_same_pictures(connection, taken)
     shown = list_shown(connection, taken)
     _withdraw(connection, shown, reject_reason=TAKEN_DOWN)
     spoiled = _list_spoiled_gold(connection, taken)
