@@ -11,15 +11,14 @@ from exports.labels import say_left_out
 from exports.manifest import Agreement, BlindAgreement, Counts, Description, Measured
 from exports.plan import ConfigName
 from exports.plots import FOLDER, draw_bars
-from exports.splits import Split
 
 CARD_FILE = "README.md"
 _HOLDS: dict[ConfigName, str] = {
     "default": "a pair: two images, title and queries, the labels, the evidence, the chain",
     "cot": "a pair in one of its two orders: prompt and the chain to write, for SFT",
-    "preference": "a pair in one of its two orders: prompt and right digit, for GRPO (leave out "
-    "the columns `chosen` and `rejected`); chosen and rejected chains where a person overturned or "
-    "corrected a draft, for DPO (keep the rows that have both)",
+    "prompts": "a pair in one of its two orders: prompt and right digit, for GRPO",
+    "preference": "a pair in one of its two orders, where a person overturned or corrected a "
+    "draft: that chain is chosen and the draft rejected, for DPO",
     "annotations": "a finished judgement, under a pseudonym",
     "drafts": "a chain that a machine drafted",
 }
@@ -160,7 +159,7 @@ def _contents(release: Description) -> str:
 
 def _configurations(release: Description) -> str:
     rows = "\n".join(
-        f"| `{name}` | {_HOLDS[name]} | {_rows(release.counts, name, splits)} |"
+        f"| `{name}` | {_HOLDS[name]} | {sum(splits.values()):,} |"
         for name, splits in release.counts.configurations.items()
     )
     return (
@@ -168,11 +167,6 @@ def _configurations(release: Description) -> str:
         "In prompts and chains `1` is the image shown first; `order` says which that is. Every "
         "pair stands in both orders, so that no model learns a side."
     )
-
-
-def _rows(counts: Counts, name: ConfigName, splits: Mapping[Split, int]) -> str:
-    rows = f"{sum(splits.values()):,}"
-    return f"{rows}, {counts.preferences:,} with both" if name == "preference" else rows
 
 
 def _labels(release: Description) -> str:

@@ -2,9 +2,10 @@
 
 - `default`: a row for each pair.
 - `cot`: a row for each of the two orders of every pair whose chain stands whole; for SFT.
-- `preference`: a row for each order of every pair. `label` is the right digit, for GRPO, which
-  wants no more columns than that; `chosen` is the chain that stands and `rejected` the draft it
-  overturned, where there are both, for DPO.
+- `prompts`: a row for each order of every pair, with the right digit; for GRPO.
+- `preference`: a row for each order of every pair whose whole chain overturned a draft: `chosen` is
+  that chain, `rejected` the draft; for DPO. There are no nulls: TRL 1.16 looks at any one of
+  `prompt`, `chosen` and `rejected` to tell whether rows are conversations.
 - `annotations`: a row for each finished judgement, under pseudonyms.
 - `drafts`: a row for each drafted chain.
 """
@@ -73,6 +74,16 @@ COT = Configuration(
         "images": IMAGES,
     },
 )
+PROMPTS = Configuration(
+    "prompts",
+    {
+        "pair_id": pa.string(),
+        "order": pa.string(),
+        "prompt": _MESSAGES,
+        "images": IMAGES,
+        "label": pa.string(),
+    },
+)
 PREFERENCE = Configuration(
     "preference",
     {
@@ -120,6 +131,7 @@ DRAFTS = Configuration(
 CONFIGURATIONS: dict[ConfigName, Configuration] = {
     "default": DEFAULT,
     "cot": COT,
+    "prompts": PROMPTS,
     "preference": PREFERENCE,
     "annotations": ANNOTATIONS,
     "drafts": DRAFTS,
@@ -144,32 +156,29 @@ class Renderer:
         prompt = render_prompt(row.item, self.protocol)
         chosen = self._targets(row.chain)
         rejected = self._targets(row.overturned.chain if row.overturned else None)
-        in_order = {order: list(images if order == "AB" else images[::-1]) for order in ORDERS}
-        common = {"pair_id": row.pair.pair_id}
+        asked = {
+            order: {
+                "pair_id": row.pair.pair_id,
+                "order": order,
+                "prompt": prompt,
+                "images": list(images if order == "AB" else images[::-1]),
+            }
+            for order in ORDERS
+        }
+        labels = {order: str(order.index(row.labels.label) + 1) for order in ORDERS}
         return {
             "default": [self._default(row, *images)],
-            "cot": [
-                {
-                    **common,
-                    "order": order,
-                    "prompt": prompt,
-                    "completion": chosen[order],
-                    "images": in_order[order],
-                }
-                for order in chosen
-            ],
+            "cot": [{**asked[order], "completion": chosen[order]} for order in chosen],
+            "prompts": [{**asked[order], "label": labels[order]} for order in ORDERS],
             "preference": [
                 {
-                    **common,
-                    "order": order,
-                    "prompt": prompt,
-                    "images": in_order[order],
-                    # A preference is a pair of answers: one of them alone is none.
-                    "chosen": chosen.get(order) if rejected else None,
-                    "rejected": rejected.get(order) if chosen else None,
-                    "label": str(order.index(row.labels.label) + 1),
+                    **asked[order],
+                    "chosen": chosen[order],
+                    "rejected": rejected[order],
+                    "label": labels[order],
                 }
-                for order in ORDERS
+                # A preference is a pair of answers: one of them alone is none.
+                for order in (chosen if rejected else ())
             ],
             "annotations": list(self._annotations(row)),
             "drafts": list(_drafts(row)),

@@ -47,9 +47,6 @@ class Tally:
         self._splits[split] += 1
         for name, records in written.items():
             self._configurations[name][split] += len(records)
-        self._num["preferences"] += sum(
-            record["chosen"] is not None for record in written.get("preference", ())
-        )
         self._seen["items"].add(row.item.item_id)
         self._seen["images"].update(image.pixel_sha256 for image in row.images)
         self._by["labels"][labels.label] += 1
@@ -104,7 +101,6 @@ class Tally:
                 for question, counter in self._findings.items()
                 if counter
             },
-            preferences=self._num["preferences"],
             expected_wrong=sum(self._false_signs) / len(self._false_signs)
             if self._false_signs
             else None,

@@ -30,7 +30,8 @@ _TYPES = {
 _DESCRIPTIONS: dict[ConfigName, str] = {
     "default": "Pairs of ad images of one item, with labels, evidence and reasoning chain.",
     "cot": "Pairs in both orders whose reasoning chain stands whole.",
-    "preference": "Pairs in both orders with the right digit, and chains over overturned drafts.",
+    "prompts": "Pairs in both orders with the right digit.",
+    "preference": "Pairs in both orders whose chain was preferred to a draft, with both.",
     "annotations": "Finished judgements under pseudonyms.",
     "drafts": "Reasoning chains that machines drafted.",
 }

@@ -11,6 +11,7 @@ from exports.plan import ConfigName
 LEAKING_COLUMNS: dict[ConfigName, list[str]] = {
     "default": ["pair_id", "item_id", "image_a.path", "image_b.path"],
     "cot": ["pair_id", "images.list.element.path"],
+    "prompts": ["pair_id", "images.list.element.path"],
     "preference": ["pair_id", "images.list.element.path"],
     "annotations": ["pair_id"],
     "drafts": ["pair_id"],

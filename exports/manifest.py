@@ -160,7 +160,6 @@ class Counts(_Model):
         expected_wrong: mean false sign rate of the CTR labels; None without such labels.
         impressions: images of pairs with logs, by how often they were shown.
         gaps: pairs whose label is the CTR winner, by how much more it was clicked.
-        preferences: rows of `preference` that have both chosen and rejected.
         findings: of released chains, by question: `for the label`, `against it`, `neither`.
     """
 
@@ -185,7 +184,6 @@ class Counts(_Model):
     impressions: dict[str, NonNegativeInt] = Field(default_factory=dict)
     gaps: dict[str, NonNegativeInt] = Field(default_factory=dict)
     findings: dict[str, dict[str, NonNegativeInt]] = Field(default_factory=dict)
-    preferences: NonNegativeInt = 0
 
 
 class Description(_Model):

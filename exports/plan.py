@@ -6,7 +6,7 @@ written into the manifest, so a release says how it was made.
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,8 +18,8 @@ from creativepair.store.splits import SPLITS, Split
 from exports.splits import SEED, SHARES
 
 LabelSource = Literal["ctr", "human"]
-ConfigName = Literal["default", "cot", "preference", "annotations", "drafts"]
-CONFIG_NAMES: tuple[ConfigName, ...] = ("default", "cot", "preference", "annotations", "drafts")
+ConfigName = Literal["default", "cot", "prompts", "preference", "annotations", "drafts"]
+CONFIG_NAMES: tuple[ConfigName, ...] = get_args(ConfigName)
 _Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -17,6 +17,7 @@ _LABELS = ("label_ctr", "label_blind", "label_final", "label_adjudicated")
 _PEOPLE = ("label_adjudicated", "label_final")
 _SOURCES: dict[LabelSource, tuple[str, ...]] = {"ctr": ("label_ctr", *_PEOPLE), "human": _PEOPLE}
 _PSEUDONYM = re.compile(r"annotator-[0-9a-f]{12}")
+_IN_ORDER = ("cot", "prompts", "preference")
 _ANSWERS = ("A", "B", "cannot_tell", "broken")
 
 
@@ -37,7 +38,7 @@ class Rules:
             yield from self._check_default(record)
         elif record["pair_id"] not in self._label_of:
             yield "is not in the configuration default"
-        elif config in ("cot", "preference"):
+        elif config in _IN_ORDER:
             yield from self._check_order(record)
         elif config == "annotations":
             yield from _check_annotation(record)
@@ -86,7 +87,7 @@ class Rules:
                 yield f"the chain answers {answer}, the label is {label}"
 
     def _check_order(self, record: Record) -> Iterator[str]:
-        """Check a row of `cot` or `preference`: two images in an order, and what to answer."""
+        """Check a row in one of two orders: two images, and what to answer."""
         order, label = record["order"], self._label_of[record["pair_id"]]
         if order not in ORDERS:
             yield f"order is {order!r}, not AB or BA"
@@ -97,12 +98,15 @@ class Rules:
         if "label" in record and record["label"] != str(order.find(label or "?") + 1):
             yield f"label is {record['label']!r} in order {order}, and the pair's label is {label}"
         for column, right in (("completion", True), ("chosen", True), ("rejected", False)):
-            if record.get(column):
+            if column in record:
                 yield from self._check_target(column, record[column], record, right=right)
 
     def _check_target(
-        self, column: str, messages: list[Message], record: Record, *, right: bool
+        self, column: str, messages: list[Message] | None, record: Record, *, right: bool
     ) -> Iterator[str]:
+        if not messages:
+            yield f"{column} is empty"
+            return
         try:
             chain = parse_chain(_said(messages), self._protocol, record["order"])
         except ChainError as error:
@@ -144,8 +148,7 @@ def _check_annotation(record: Record) -> Iterator[str]:
 def _identity(config: str, record: Record) -> str:
     """Say what a row is about; no two rows of a configuration are about the same."""
     further: dict[str, Any] = {
-        "cot": record.get("order"),
-        "preference": record.get("order"),
+        **dict.fromkeys(_IN_ORDER, record.get("order")),
         "annotations": (record.get("annotator_id"), record.get("pass")),
         "drafts": record.get("draft_id"),
     }

@@ -25,7 +25,7 @@ def test_the_front_matter_declares_the_files_of_each_split(judged: "Studio") -> 
     front, _ = read_card(judged)
     assert isinstance(front["configs"], list)
     names = [config["config_name"] for config in front["configs"]]
-    assert names == ["default", "cot", "preference", "annotations", "drafts"]
+    assert names == ["default", "cot", "prompts", "preference", "annotations", "drafts"]
     assert front["configs"][0]["data_files"] == [
         {"split": split, "path": f"data/default/{split}-*.parquet"}
         for split in ("train", "validation", "test")

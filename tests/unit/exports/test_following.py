@@ -111,7 +111,7 @@ def test_another_title_is_a_patch_and_another_chain_more(
 def test_a_pair_that_is_gone_and_a_configuration_that_is_gone_ask_for_a_major(
     released: "Studio",
 ) -> None:
-    without_drafts = "configurations: [default, cot, preference, annotations]"
+    without_drafts = "configurations: [default, cot, prompts, preference, annotations]"
     with pytest.raises(ReleaseRefusedError, match=r"no configuration drafts \(MAJOR\)"):
         build(released, "1.1.0", without_drafts)
     with pytest.raises(ReleaseRefusedError, match=r"15 pairs removed \(MAJOR\), so it is 2\.0\.0"):
@@ -196,7 +196,7 @@ def test_a_configuration_that_is_named_and_empty_refuses_the_release(studio: "St
         build(studio, "1.0.0", "configurations: [default, cot]")
     build(studio, "1.0.0")
     configurations = read_manifest(studio.workspace, "1.0.0").counts.configurations
-    assert list(configurations) == ["default", "preference", "annotations"]
+    assert list(configurations) == ["default", "prompts", "annotations"]
 
 
 def test_a_plan_is_written_into_the_manifest(judged: "Studio") -> None:

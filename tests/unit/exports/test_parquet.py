@@ -21,6 +21,7 @@ pair_id item_id image_a image_b title queries category label label_ctr label_bli
 label_adjudicated ctr_prob_a rel_gap impressions_a clicks_a impressions_b clicks_b randomised chain
 chain_status protocol synthetic""",
     "cot": "pair_id order prompt completion images",
+    "prompts": "pair_id order prompt images label",
     "preference": "pair_id order prompt images chosen rejected label",
     "annotations": """
 pair_id annotator_id arm pass left_is blind final reason shown_at decided_at source""",

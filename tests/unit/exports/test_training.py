@@ -1,4 +1,4 @@
-"""TRL's trainers take the configurations of a release: no column is renamed, GRPO leaves out two.
+"""TRL's trainers take the configurations of a release as they are.
 
 A step each, on a model with random weights: that data arrives is tested here, not that it teaches.
 """
@@ -170,7 +170,7 @@ def answer_of(completion: Messages, label: str) -> str | None:
 
 
 def test_the_rewards_of_a_release_are_full_for_its_own_chains(bench: Bench) -> None:
-    labels = {(row["pair_id"], row["order"]): row["label"] for row in bench.load("preference")}
+    labels = {(row["pair_id"], row["order"]): row["label"] for row in bench.load("prompts")}
     rows = list(bench.load("cot").remove_columns("images"))
     wanted = [labels[row["pair_id"], row["order"]] for row in rows]
     completions = [row["completion"] for row in rows]
@@ -181,12 +181,13 @@ def test_the_rewards_of_a_release_are_full_for_its_own_chains(bench: Bench) -> N
     assert set(accuracy_reward(completions, swapped)) == {0.0}
 
 
-def test_grpo_takes_preference_and_its_rewards_read_the_label(bench: Bench) -> None:
+@pytest.mark.parametrize("config", ["prompts", "preference"])
+def test_grpo_takes_a_configuration_and_its_rewards_read_the_label(
+    bench: Bench, config: str
+) -> None:
     from trl import GRPOConfig, GRPOTrainer
 
-    # With them, `is_conversational` of TRL 1.16 looks at any one of prompt, chosen and rejected, by
-    # the hash seed of the process, and takes a null for a prompt that is no conversation.
-    rows = bench.load("preference").remove_columns(["chosen", "rejected"])
+    rows = bench.load(config)
     labels = {(row["pair_id"], row["order"]): row["label"] for row in rows}
     given: list[bool] = []
 
@@ -218,9 +219,7 @@ def test_grpo_takes_preference_and_its_rewards_read_the_label(bench: Bench) -> N
 def test_dpo_takes_preference_where_a_draft_was_overturned(bench: Bench) -> None:
     from trl import DPOConfig, DPOTrainer
 
-    rows = bench.load("preference").filter(
-        lambda chosen: chosen is not None, input_columns="chosen"
-    )
+    rows = bench.load("preference")
     assert len(rows) > 2
     trainer = DPOTrainer(
         model=bench.model,

@@ -226,6 +226,28 @@ def test_a_row_that_breaks_a_rule_is_named(
     assert any(each.startswith(f"{TRAIN}: pair {named[0]}: {problem}") for each in found), found
 
 
+@pytest.mark.parametrize(
+    ("config", "change", "problem"),
+    [
+        ("cot", {"completion": None}, "completion is empty"),
+        ("prompts", {"label": "2"}, "label is '2' in order AB, and the pair's label is A"),
+        ("prompts", {"order": "left"}, "order is 'left', not AB or BA"),
+        ("prompts", {"images": []}, "images does not hold two images"),
+        ("preference", {"chosen": None}, "chosen is empty"),
+        ("preference", {"rejected": []}, "rejected is empty"),
+    ],
+)
+def test_a_row_in_an_order_that_breaks_a_rule_is_named(
+    released: "Studio", folder: Path, config: str, change: Record, problem: str
+) -> None:
+    [path, *_] = sorted((folder / "data" / config).iterdir())
+    name = path.relative_to(folder).as_posix()
+    rows = list(read_records(path))
+    doctor(folder, name, lambda records: records[0].update(change))
+    found = problems(released)
+    assert any(f"{name}: pair {rows[0]['pair_id']}: {problem}" in each for each in found), found
+
+
 def test_a_picture_paired_with_itself_is_named(released: "Studio", folder: Path) -> None:
     def spoil(records: list[Record]) -> None:
         records[0]["image_b"] = records[0]["image_a"]
