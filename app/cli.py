@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli_gold import gold_cli
+from app.cli_models import models_cli
 from app.cli_pairs import pairs_cli
 from app.cli_quality import quality
 from app.cli_release import release_cli
@@ -34,6 +35,7 @@ cli.add_typer(pairs_cli, name="pairs")
 cli.add_typer(gold_cli, name="gold")
 cli.add_typer(judgements_cli, name="judgements")
 cli.add_typer(release_cli, name="release")
+cli.add_typer(models_cli, name="models")
 cli.command()(quality)
 cli.add_typer(users_cli, name="users")
 

@@ -297,6 +297,8 @@ def _takedown_lines(report: "TakedownReport") -> str:
     else:
         lines = [f"{report.decisions:,} stored decisions {verb} deleted, and any account"]
     lines.append(f"Releases that {verb} withdrawn: {', '.join(report.releases) or 'none'}")
+    if report.models:
+        lines.append(f"Models that learned from them and {verb} marked: {', '.join(report.models)}")
     lines.append("Copies elsewhere and the files it was read from are for their owners to delete.")
     return "\n".join(lines)
 

@@ -16,7 +16,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from creativepair.checksums import describe_file, digest_files
 from creativepair.errors import StateError
+from creativepair.publication import building_folder, publish
 from creativepair.store import catalogue, pairs, releases
 from creativepair.store.database import Store
 from creativepair.store.keys import make_key
@@ -42,15 +44,12 @@ from exports.manifest import (
     Manifest,
     Measured,
     ReleaseSettings,
-    describe_file,
-    digest_files,
     render_manifest,
 )
 from exports.outlook import Build, Outlook, list_written, look_out, prepare, refuse_number
 from exports.parquet import SplitWriter
 from exports.plan import Plan
 from exports.pseudonyms import KEY_NAME, pseudonymiser
-from exports.publication import building_folder, publish
 from exports.selection import Reader, Selection
 from exports.splits import RADIUS_BITS, SPLITS
 from exports.withdrawal import Withdrawal, withdraw_release

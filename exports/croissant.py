@@ -13,8 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from creativepair.checksums import FileEntry
 from exports.configurations import CONFIGURATIONS
-from exports.manifest import Description, FileEntry
+from exports.manifest import Description
 from exports.parquet import IMAGE, TIME, Configuration
 from exports.plan import ConfigName
 

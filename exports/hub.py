@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from creativepair.checksums import FileEntry, describe_file
 from creativepair.errors import InputError, StateError
 from exports.addresses import reaching, show_address
-from exports.manifest import MANIFEST_FILE, FileEntry, Manifest, describe_file
+from exports.manifest import MANIFEST_FILE, Manifest
 from exports.parquet import parse_name
 from exports.versions import is_version
 

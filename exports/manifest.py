@@ -1,9 +1,6 @@
 """`manifest.json`: what a release holds, what it was made from, and the checksums of its files."""
 
 import hashlib
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated
 
 from pydantic import (
     AwareDatetime,
@@ -12,10 +9,10 @@ from pydantic import (
     Field,
     JsonValue,
     NonNegativeInt,
-    StringConstraints,
     ValidationError,
 )
 
+from creativepair.checksums import FileEntry, RelativePath
 from creativepair.errors import InputError
 from creativepair.protocol import Protocol
 from creativepair.records import Probability, Sha256
@@ -26,22 +23,9 @@ MANIFEST_FILE = "manifest.json"
 _UNSEALED = "0" * 64
 _HINT = "Restore the release from a copy, or build the same data under a new version."
 
-ReleasePath = Annotated[
-    str,
-    StringConstraints(pattern=r"^[0-9A-Za-z_-][0-9A-Za-z._-]*(/[0-9A-Za-z_-][0-9A-Za-z._-]*)*$"),
-]
-"""Path of a file within a release; no part begins with a dot, so none leads out of it."""
-
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileEntry(_Model):
-    """Size and SHA-256 of one file."""
-
-    sha256: Sha256
-    bytes: NonNegativeInt
 
 
 class ReleaseSettings(_Model):
@@ -212,22 +196,9 @@ class Manifest(Description):
         manifest_sha256: SHA-256 of the manifest's own bytes with zeros in this place.
     """
 
-    files: dict[ReleasePath, FileEntry] = Field(min_length=1)
+    files: dict[RelativePath, FileEntry] = Field(min_length=1)
     digest: Sha256
     manifest_sha256: Sha256 = _UNSEALED
-
-
-def digest_files(files: Mapping[str, FileEntry]) -> str:
-    """Return the SHA-256 over the lines `<sha256>  <bytes>  <path>`, sorted by path."""
-    lines = (f"{files[path].sha256}  {files[path].bytes}  {path}\n" for path in sorted(files))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def describe_file(path: Path) -> FileEntry:
-    """Measure and hash a file."""
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileEntry(sha256=sha256, bytes=path.stat().st_size)
 
 
 def render_manifest(manifest: Manifest) -> str:

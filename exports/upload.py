@@ -21,14 +21,15 @@ from typing import Any
 from fsspec.core import split_protocol, url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from creativepair.checksums import FileEntry, describe_file
 from creativepair.errors import InputError, StateError
+from creativepair.publication import sync
 from creativepair.workspace import Workspace
 from exports.addresses import reaching, show_address, show_reason
 from exports.hub import HUB, send_to_hub
 from exports.listing import find_release, read_manifest
-from exports.manifest import MANIFEST_FILE, FileEntry, Manifest, describe_file, parse_manifest
+from exports.manifest import MANIFEST_FILE, Manifest, parse_manifest
 from exports.parquet import DATA
-from exports.publication import sync
 from exports.verification import verify_release
 
 MARKER_FILE = "uploading.json"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from creativepair.checksums import FileEntry, describe_file, digest_files
 from creativepair.errors import InputError, StateError
 from creativepair.workspace import Workspace
 from exports.configurations import CONFIGURATIONS
@@ -19,10 +20,7 @@ from exports.leakage import Leakage
 from exports.listing import find_release
 from exports.manifest import (
     MANIFEST_FILE,
-    FileEntry,
     Manifest,
-    describe_file,
-    digest_files,
     parse_manifest,
 )
 from exports.parquet import (

@@ -5,7 +5,6 @@ which says when and why it went. The tombstone is durable before anything is del
 withdrawal that was interrupted is seen, and finished by asking for it again.
 """
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,10 +13,10 @@ import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from creativepair.errors import StateError
+from creativepair.publication import sync, write_durably
 from exports.manifest import MANIFEST_FILE, Manifest
 from exports.parquet import Record, parse_name, read_records
 from exports.plan import ConfigName
-from exports.publication import sync
 
 WITHDRAWN_FILE = "withdrawn.json"
 _CLOCK_SKEW = timedelta(days=1)
@@ -68,7 +67,7 @@ def withdraw_release(folder: Path, withdrawal: Withdrawal) -> None:
     except StateError:
         known = None
     if known is None:
-        _write_durably(folder / WITHDRAWN_FILE, withdrawal.model_dump_json(indent=2) + "\n")
+        write_durably(folder / WITHDRAWN_FILE, withdrawal.model_dump_json(indent=2) + "\n")
     for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
         if path.is_dir() and not path.is_symlink():
             path.rmdir()
@@ -147,13 +146,3 @@ def _records(
             f"release {folder.name} cannot be read, so nobody can tell what it holds: {error}",
             hint="Restore it from a copy or delete its folder, then repeat the takedown.",
         ) from error
-
-
-def _write_durably(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync(path.parent)

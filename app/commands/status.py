@@ -5,6 +5,7 @@ from annotators.state import to_judgements
 from app.bootstrap import Studio
 from creativepair.store import adjudications, catalogue, judgements, pairs, tables
 from exports.listing import list_releases
+from model_assist.registry import list_models
 
 
 def count_workspace(studio: Studio) -> dict[str, int]:
@@ -28,4 +29,7 @@ def count_workspace(studio: Studio) -> dict[str, int]:
             "judgements": judgements.count_finals(connection),
             "consensus": sum(consensus.answer is not None for consensus in decided.values()),
         }
-    return counts | {"releases": len(list_releases(studio.workspace)), "models": 0}
+    return counts | {
+        "releases": len(list_releases(studio.workspace)),
+        "models": len(list_models(studio.workspace.models)),
+    }

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from app.bootstrap import Studio
 from app.commands.report_pairs import reports_folder
 from creativepair.errors import InputError, NotFoundError, StateError
+from creativepair.publication import remove_unfinished
 from creativepair.records import Creative
 from creativepair.store import catalogue, takedowns, users
 from creativepair.store.keys import make_key
@@ -20,7 +21,6 @@ from creativepair.thumbnails import ThumbnailCache
 from exports.listing import list_releases, read_manifest
 from exports.manifest import Manifest
 from exports.pseudonyms import KEY_NAME, pseudonymiser
-from exports.publication import remove_unfinished
 from exports.versions import precedence
 from exports.withdrawal import (
     WITHDRAWN_FILE,
@@ -30,6 +30,7 @@ from exports.withdrawal import (
     list_remains,
     withdraw_release,
 )
+from model_assist.registry import Mark, find_marked, mark_models
 
 _REASON_CREATIVE = "a creative in it was taken down"
 _REASON_ANNOTATOR = "the judgements of a person in it were erased"
@@ -50,6 +51,8 @@ class TakedownReport:
         pairs: withdrawn; 0 where they were before.
         decisions: of a person, deleted.
         releases: versions that are withdrawn.
+        models: versions that learned from one of these releases, or from such a model; they stay,
+            marked.
         files: images, derivatives, copies and reports deleted; 0 in a dry run.
     """
 
@@ -58,6 +61,7 @@ class TakedownReport:
     pairs: int = 0
     decisions: int = 0
     releases: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
     files: int = 0
 
 
@@ -82,6 +86,7 @@ def take_down_creative(
     """
     because = _check_reason(reason) or _REASON_CREATIVE
     now = datetime.now(UTC)
+    withdrawal = Withdrawal(withdrawn_at=now, reason=because)
     with studio.store.read() as connection:
         taken = _find_creatives(connection, creative_id, item_id)
         shown = takedowns.list_shown(connection, taken)
@@ -96,14 +101,16 @@ def take_down_creative(
         with studio.store.write() as connection:
             taken = _find_creatives(connection, creative_id, item_id)
             shown = takedowns.withdraw_creatives(connection, taken, reason=because, now=now)
-        holding = _withdraw(studio, holds, Withdrawal(withdrawn_at=now, reason=because))
+        holding = _withdraw(studio, holds, withdrawal)
         num_files = _purge(studio, taken)
         studio.store.truncate_log()
+    models = _mark_models(studio, holding, withdrawal, dry_run)
     return TakedownReport(
         dry_run=dry_run,
         creatives=[{"item_id": c.item_id, "creative_id": c.creative_id} for c in taken],
         pairs=len(shown),
         releases=holding,
+        models=models,
         files=num_files,
     )
 
@@ -135,8 +142,8 @@ def erase_annotator(
         )
 
     holding = _find_holding(studio, holds)
+    withdrawal = Withdrawal(withdrawn_at=now, reason=because)
     if not dry_run:
-        withdrawal = Withdrawal(withdrawn_at=now, reason=because)
         # Before the rows go: without them nobody could tell which releases rest on them. And once
         # more after, for a release that appeared between.
         _withdraw(studio, holds, withdrawal)
@@ -144,7 +151,10 @@ def erase_annotator(
             takedowns.erase_annotator(connection, annotator_id, pseudonym, reason=because, now=now)
         studio.store.truncate_log()
         holding = sorted({*holding, *_withdraw(studio, holds, withdrawal)}, key=precedence)
-    return TakedownReport(dry_run=dry_run, decisions=work.num_decisions, releases=holding)
+    models = _mark_models(studio, holding, withdrawal, dry_run)
+    return TakedownReport(
+        dry_run=dry_run, decisions=work.num_decisions, releases=holding, models=models
+    )
 
 
 def _find_creatives(
@@ -228,6 +238,31 @@ def _withdraw(studio: Studio, holds: Holds, withdrawal: Withdrawal) -> list[str]
         withdraw_release(studio.workspace.releases / version, withdrawal)
     remove_unfinished(studio.workspace.releases)
     return holding
+
+
+def _mark_models(
+    studio: Studio, going: Sequence[str], withdrawal: Withdrawal, dry_run: bool
+) -> list[str]:
+    """Mark the models that learned from withdrawn releases.
+
+    Those of earlier takedowns count too: one that was interrupted is finished, and a training that
+    went on meanwhile is found.
+
+    Raises:
+        StateError: when a manifest cannot be read: nobody can tell which models learned from it.
+    """
+    withdrawn: dict[str, Mark] = {}
+    for release in list_releases(studio.workspace):
+        is_going = dry_run and release.version in going
+        why = release.withdrawal or (withdrawal if is_going else None)
+        if why is None:
+            continue
+        manifest = release.manifest or read_manifest(studio.workspace, release.version)
+        withdrawn[manifest.digest] = Mark(
+            marked_at=why.withdrawn_at, release=release.version, reason=why.reason
+        )
+    act = find_marked if dry_run else mark_models
+    return list(act(studio.workspace.models, withdrawn))
 
 
 def _purge(studio: Studio, taken: Sequence[Creative]) -> int:

@@ -153,6 +153,11 @@ class Workspace:
         return self.root / "releases"
 
     @property
+    def models(self) -> Path:
+        """Folder of the trained models, one folder per version."""
+        return self.root / "models"
+
+    @property
     def protocol(self) -> Protocol:
         """The protocol that this workspace's work follows.
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from app.bootstrap import open_studio
 from app.cli import cli
 from creativepair.store import pairs
+from model_assist.registry import Training, new_model
 from tests.desk_server import free_port
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ COMMANDS = [
     "judgements import",
     "status",
     "quality",
+    "models list",
+    "models show",
     "release build",
     "release preview",
     "release diff",
@@ -108,6 +112,30 @@ def test_every_command_has_help_that_names_its_options(command: str) -> None:
     assert result.exit_code == 0
     assert "--json" in result.stdout
     assert "Usage:" in result.stdout
+
+
+def test_models_are_listed_and_shown(tmp_path: Path, run: Run) -> None:
+    root = tmp_path / "w"
+    run("init", root)
+    assert "No models yet." in run("models", "list", "--workspace", root).out
+    with new_model(root / "models") as made:
+        (made.folder / "model.safetensors").write_bytes(b"weights")
+        how = Training(
+            base=None, trained_on=(), recipe="sft", settings={}, packages={}, metrics={"nll": 0.25}
+        )
+        made.register("creative4u", how, now=datetime(2026, 3, 1, tzinfo=UTC))
+    shown = run("models", "show", "creative4u-1", "--workspace", root)
+    assert "creative4u-1: 2026-03-01  drawn ads\nfrom nothing by sft, on drawn ads" in shown.out
+    assert "nll: 0.25" in shown.out
+    [entry] = run("models", "show", "creative4u-1", "--workspace", root, "--json").json["models"]
+    assert entry["files"] == ["model.safetensors"]
+    assert run("status", "--workspace", root, "--json").json["models"] == 1
+    (root / "models" / "creative4u-1" / "model.safetensors").write_bytes(b"others")
+    refused = run("models", "show", "creative4u-1", "--workspace", root)
+    assert refused.exit_code == 1
+    assert "model.safetensors is not as it was registered" in refused.err
+    (root / "models" / "creative4u-1" / "model.json").unlink()
+    assert "its model.json cannot be read" in run("models", "list", "--workspace", root).out
 
 
 def test_the_list_of_commands_is_whole() -> None:

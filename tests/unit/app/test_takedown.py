@@ -34,6 +34,7 @@ from exports.plan import parse_plan
 from exports.pseudonyms import KEY_NAME, pseudonymiser
 from exports.verification import verify_release
 from exports.withdrawal import Withdrawal, withdraw_release
+from model_assist.registry import TrainedOn, Training, list_models, new_model
 
 if TYPE_CHECKING:
     from tests.unit.app.conftest import Answer
@@ -65,6 +66,22 @@ def a_released_creative(studio: Studio) -> Creative:
     pair = find_pair(studio, released_pairs(studio)[0])
     with studio.store.read() as connection:
         return catalogue.get_creative(connection, pair.item_id, pair.creative_a)
+
+
+def learn_from(studio: Studio, *versions: str, base: str | None = None) -> str:
+    """Register a model that learned from some releases."""
+    with new_model(studio.workspace.models) as made:
+        (made.folder / "model.safetensors").write_bytes(b"weights")
+        trained_on = tuple(
+            TrainedOn(release=each, digest=read_manifest(studio.workspace, each).digest)
+            for each in versions
+        )
+        how = Training(base=base, trained_on=trained_on, recipe="sft", settings={}, packages={})
+        return made.register("creative4u", how, now=datetime.now(UTC)).version
+
+
+def marked(studio: Studio) -> list[str]:
+    return [each.version for each in list_models(studio.workspace.models) if each.mark]
 
 
 def all_bytes_below(root: Path) -> Iterator[tuple[Path, bytes]]:
@@ -498,6 +515,44 @@ def test_nobody_unknown_and_no_only_account_is_erased(judged: Studio) -> None:
     with pytest.raises(StateError, match="only account"):
         erase_annotator(judged, name)
     assert name in annotators_of(judged)
+
+
+def test_models_that_learned_from_what_went_are_marked_and_others_are_not(
+    judged: Studio, run: Run
+) -> None:
+    creative, root = a_released_creative(judged), judged.workspace.root
+    learned, other = learn_from(judged, "1.0.0"), learn_from(judged)
+    after = learn_from(judged, base=learned)
+    dry = take_down_creative(judged, creative.creative_id, creative.item_id, dry_run=True)
+    assert dry.models == [learned, after]
+    assert marked(judged) == []
+    words = ("--creative", creative.creative_id, "--reason", "asked", "--workspace", root)
+    answer = run("release", "takedown", *words)
+    assert f"Models that learned from them and are marked: {learned}, {after}" in answer.out
+    assert marked(judged) == [learned, after]
+    listed = run("models", "list", "--workspace", root, "--json").json["models"]
+    assert {each["version"]: each["mark"] for each in listed} == {
+        learned: "trained on release 1.0.0, withdrawn: asked",
+        other: None,
+        after: "trained on release 1.0.0, withdrawn: asked",
+    }
+    assert take_down_creative(judged, creative.creative_id, creative.item_id).models == []
+
+
+def test_a_model_whose_training_outlasted_the_takedown_is_marked_by_the_next_look(
+    judged: Studio,
+) -> None:
+    creative = a_released_creative(judged)
+    take_down_creative(judged, creative.creative_id)
+    late = learn_from(judged, "1.0.0")
+    assert take_down_creative(judged, creative.creative_id).models == [late]
+
+
+def test_models_that_learned_from_an_erased_person_are_marked(judged: Studio) -> None:
+    name, learned = annotators_of(judged)[0], learn_from(judged, "1.0.0")
+    assert erase_annotator(judged, name, dry_run=True).models == [learned]
+    assert erase_annotator(judged, name).models == [learned]
+    assert marked(judged) == [learned]
 
 
 def test_the_command_says_what_went(judged: Studio, run: Run) -> None:

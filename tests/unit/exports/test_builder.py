@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import text
 
+from creativepair import publication
 from creativepair.chain import Chain
 from creativepair.errors import InputError, NotFoundError, StateError
 from creativepair.images import decode
@@ -18,7 +19,7 @@ from creativepair.records import ChainStatus, PairStatus, Source
 from creativepair.store import catalogue
 from creativepair.store.splits import read_splits
 from creativepair.wording import Identity
-from exports import builder, publication
+from exports import builder
 from exports.builder import build_release
 from exports.listing import list_releases, read_manifest
 from exports.parquet import read_records

@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from creativepair.chain import Chain
+from creativepair.checksums import describe_file, digest_files
 from creativepair.errors import NotFoundError
 from creativepair.wording import Identity
 from exports import verification
 from exports.configurations import CONFIGURATIONS
-from exports.manifest import describe_file, digest_files, parse_manifest, render_manifest
+from exports.manifest import parse_manifest, render_manifest
 from exports.parquet import parse_name, read_records
 from exports.verification import verify_folder, verify_release
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from creativepair import publication
 from creativepair.errors import StateError
-from exports import publication
-from exports.publication import STALE_AFTER_S, building_folder, publish
+from creativepair.publication import STALE_AFTER_S, building_folder, publish
 
 STALE = ".building-" + "a" * 32
 
@@ -30,7 +30,7 @@ def test_of_two_builds_of_one_version_the_first_stands(tmp_path: Path) -> None:
         for folder, text in ((first, "first"), (second, "second")):
             (folder / "file").write_text(text)
         publish(first, tmp_path / "1.0.0")
-        with pytest.raises(StateError, match=r"1\.0\.0 was built by somebody else"):
+        with pytest.raises(StateError, match=r"1\.0\.0 was made by somebody else"):
             publish(second, tmp_path / "1.0.0")
     assert (tmp_path / "1.0.0" / "file").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["1.0.0"]

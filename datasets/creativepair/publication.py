@@ -1,7 +1,7 @@
-"""Making a release appear whole or not at all, also when the machine fails.
+"""Making a release or a model appear whole or not at all, also when the machine fails.
 
 Files are written into a folder whose name no listing takes for a release; when they are durable,
-one rename gives it its version.
+one rename gives it its name.
 """
 
 import os
@@ -22,15 +22,15 @@ _BUILDING = re.compile(r"\.building-[0-9a-f]{32}")
 
 
 @contextmanager
-def building_folder(releases: Path) -> Iterator[Path]:
-    """Give an empty folder to build in; it is gone afterwards unless it was published.
+def building_folder(root: Path) -> Iterator[Path]:
+    """Give an empty folder below `root` to build in; it is gone afterwards unless published.
 
     Raises:
         StateError: when somebody removed it meanwhile, as a takedown does.
     """
-    releases.mkdir(parents=True, exist_ok=True)
-    _remove_stale(releases)
-    folder = releases / f".building-{uuid.uuid4().hex}"
+    root.mkdir(parents=True, exist_ok=True)
+    _remove_stale(root)
+    folder = root / f".building-{uuid.uuid4().hex}"
     folder.mkdir()
     try:
         yield folder
@@ -45,12 +45,12 @@ def building_folder(releases: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_unfinished(releases: Path) -> None:
+def remove_unfinished(root: Path) -> None:
     """Remove the folders of all builds that are not finished; one that goes on ends with an error.
 
     For a takedown: they hold what it takes down, and no build that goes on meanwhile may stand.
     """
-    for folder in releases.iterdir() if releases.is_dir() else ():
+    for folder in root.iterdir() if root.is_dir() else ():
         if _BUILDING.fullmatch(folder.name):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -68,15 +68,26 @@ def publish(folder: Path, target: Path) -> None:
     except OSError as error:
         if target.exists():
             raise StateError(
-                f"release {target.name} was built by somebody else meanwhile",
-                hint="See what is there: creativepair release list",
+                f"{target.name} was made by somebody else meanwhile",
+                hint=f"See what is there: {target}",
             ) from error
         raise
     sync(target.parent)
 
 
-def _remove_stale(releases: Path) -> None:
-    for folder in releases.iterdir():
+def write_durably(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def _remove_stale(root: Path) -> None:
+    for folder in root.iterdir():
         if _BUILDING.fullmatch(folder.name) and time.time() - _last_written(folder) > STALE_AFTER_S:
             shutil.rmtree(folder, ignore_errors=True)
 
