@@ -1,6 +1,6 @@
 """Errors written for users: what went wrong, where, with which value, and what to do next."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 
 class CreativePairError(Exception):
@@ -17,6 +17,19 @@ class CreativePairError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> "tuple[Callable[..., CreativePairError], tuple[object, ...]]":
+        """Let it travel between processes, whatever the arguments of a kind of error are."""
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(
+    kind: type[CreativePairError], args: tuple[object, ...], state: Mapping[str, object]
+) -> CreativePairError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InputError(CreativePairError):
