@@ -25,6 +25,7 @@ from creativepair.prompts import (
 )
 from creativepair.protocol import load_protocol
 from creativepair.records import Item
+from creativepair.wording import Identity
 
 PROTOCOL = load_protocol("1")
 TOO_LONG = "x" * (MAX_REASON_CHARACTERS + 1)
@@ -57,9 +58,10 @@ def test_fast_mode_asks_the_same_and_then_for_the_answer_at_once() -> None:
 
 
 def test_the_answer_at_once_names_the_position_of_the_identity() -> None:
+    identities: tuple[Identity, Identity] = ("A", "B")
     said = {
         (answer, order): render_answer(answer, order)[0]["content"][0]["text"]
-        for answer in ORDERS[0]
+        for answer in identities
         for order in ORDERS
     }
     assert said == {

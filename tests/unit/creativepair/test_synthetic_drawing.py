@@ -46,6 +46,17 @@ def test_an_ad_is_a_square_rgb_image_of_the_side_asked_for() -> None:
     assert (small.size, small.mode) == ((100, 100), "RGB")
 
 
+def test_a_smaller_master_draws_the_same_ad_coarser() -> None:
+    world = draw_world(3, seed=4)
+    items = {item.item_id: item for item in world.items}
+    for ad in world.ads:
+        fine = np.asarray(draw_ad(items[ad.item_id], ad, side_px=64), dtype=np.float64)
+        coarse = np.asarray(
+            draw_ad(items[ad.item_id], ad, side_px=64, master_px=320), dtype=np.float64
+        )
+        assert np.abs(fine - coarse).mean() < 6  # of 255
+
+
 def test_drawing_twice_gives_the_same_pixels() -> None:
     world = draw_world(2, seed=1)
     for item, ad in ((world.items[0], world.ads[0]), (world.items[1], world.ads[-1])):
@@ -127,13 +138,14 @@ def test_a_larger_subject_covers_more_and_a_cropped_one_less() -> None:
 def test_all_copy_fits_its_box_in_a_size_that_can_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     fits = drawing._fits
+    smallest = round(drawing._MIN_TEXT * drawing.MASTER_PX)
 
     def record(lines: Sequence[str], size: int, width: float, height: float) -> bool:
         fitted = fits(lines, size, width, height)
         if fitted:
             sizes.append(size)
         # A text that reaches the smallest size without fitting is recorded as size 0.
-        elif size <= drawing._MIN_TEXT_PX:
+        elif size <= smallest:
             sizes.append(0)
         return fitted
 

@@ -39,7 +39,7 @@ def test_every_planted_attribute_is_asked_about_once_and_described() -> None:
 def test_the_answer_is_the_better_ad_and_the_chain_follows_the_protocol() -> None:
     world = draw_world(40, seed=5)
     items = {item.item_id: item for item in world.items}
-    seen = set()
+    seen: set[tuple[str, str]] = set()
     for item_id, item in items.items():
         ads = [each for each in world.ads if each.item_id == item_id and not each.aa_of]
         for one, other in permutations(ads, 2):

@@ -169,7 +169,7 @@ def test_annotators_are_the_same_pseudonym_everywhere_and_their_ids_nowhere(
 def test_a_prompt_says_what_is_known_and_nothing_of_the_answer(folder: Path) -> None:
     for row in read_rows(folder, "cot"):
         words = json.dumps(row["prompt"])
-        assert "Title: Mug" in words
+        assert 'Title: \\"Mug' in words
         assert all(hidden not in words for hidden in ("click-through", "impressions", "prob"))
     instructions = {row["prompt"][0]["content"][0]["text"] for row in read_rows(folder, "cot")}
     assert len(instructions) == 1  # a prefix that servers keep
