@@ -43,6 +43,7 @@ Host = Annotated[str, typer.Option(help="Address to serve on; without accounts l
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")]
 
 _SHOWN_REJECTS = 20
+_SHOWN_FAILURES = 20
 
 
 def main() -> None:
@@ -208,7 +209,9 @@ def ingest(
 
 @cli.command()
 def draft(
-    drafter: Annotated[str, typer.Option(help="Who drafts: evidence.")] = "evidence",
+    drafter: Annotated[
+        str, typer.Option(help="Who drafts: evidence, or a model version.")
+    ] = "evidence",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
     resume: Annotated[  # noqa: ARG001 (a contract: drafting always goes on where it stopped)
         bool, typer.Option(help="Go on where a run stopped; always so.")
@@ -226,13 +229,20 @@ def draft(
     result = {
         "drafted": report.drafted,
         "failed": len(report.failed),
-        "parse_failures": 0,
-        "incoherent": 0,
+        "parse_failures": report.parse_failures,
+        "incoherent": report.incoherent,
         "model_version": report.model_version,
+        "failures": [{"pair_id": p, "reason": why} for p, why in report.failed.items()],
     }
-    failed = f"; {len(report.failed)} failed: {', '.join(report.failed[:20])}"
     lines = f"Drafted {report.drafted} chains with {report.model_version}"
-    emit(result, as_json=as_json, lines=lines + (failed if report.failed else ""))
+    if report.failed:
+        shown = list(report.failed.items())[:_SHOWN_FAILURES]
+        lines += f"\n{len(report.failed)} pairs have no draft, {report.incoherent} of them since "
+        lines += "no chain agrees with the probability:"
+        lines += "".join(f"\n  {pair_id}: {why}" for pair_id, why in shown)
+    if report.parse_failures:
+        lines += f"\n{report.parse_failures} texts of the model could not be read."
+    emit(result, as_json=as_json, lines=lines)
 
 
 @cli.command()

@@ -263,13 +263,18 @@ def mark_models(models: Path, withdrawn: Mapping[str, Mark]) -> list[str]:
     return list(found)
 
 
+def is_unsafe(name: str) -> bool:
+    """Tell whether a file is of a kind that loading could run as code."""
+    return not name.endswith(_SAFE_SUFFIXES)
+
+
 def refuse_unsafe(names: Sequence[str] | set[str]) -> None:
     """Let no file in that loading could run as code: pickles, Python, binaries.
 
     Raises:
         InputError: naming them.
     """
-    unsafe = sorted(name for name in names if not name.endswith(_SAFE_SUFFIXES))
+    unsafe = sorted(filter(is_unsafe, names))
     if unsafe:
         raise InputError(
             f"{len(unsafe)} files may hold code: {', '.join(unsafe[:20])}",

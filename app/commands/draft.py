@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 
 from PIL import Image
 
 from app.bootstrap import Studio
-from creativepair.errors import CreativePairError, InputError
+from creativepair.errors import CreativePairError, InputError, StateError
 from creativepair.images import decode
 from creativepair.records import Creative, Draft, Item, Pair
 from creativepair.store import catalogue, pairs
-from model_assist.drafters.drafter import DraftRequest
+from model_assist.drafters.drafter import DraftedChain, Drafter, DraftFailure, DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
+from model_assist.registry import list_models, verify_model
 
-_BATCH = 50
+_BATCH = 16  # what is lost at most when drafting is cut off
 _CACHED_IMAGES = 16
 _log = logging.getLogger(__name__)
 
@@ -28,23 +30,48 @@ class DraftReport:
     """How drafting went.
 
     Attributes:
-        failed: pairs whose pictures could not be read; they have no draft.
+        failed: pairs without a draft, each with the reason.
+        parse_failures: texts of a model that could not be read, those of drafted pairs among them.
+        incoherent: pairs whose chains all speak against the probability; they are in `failed`.
     """
 
     drafted: int
-    failed: tuple[str, ...]
+    failed: Mapping[str, str]
+    parse_failures: int
+    incoherent: int
     model_version: str
 
 
-def make_drafter(name: str) -> EvidenceDrafter:
-    """Return the drafter of a name.
+def make_drafter(studio: Studio, name: str) -> Drafter:
+    """Return the drafter of a name: `evidence`, or a model version of the workspace.
 
     Raises:
         InputError: when there is none of that name.
+        StateError: when the files of the model are not as they were registered.
     """
-    if name != EvidenceDrafter.name:
-        raise InputError(f"unknown drafter {name!r}", hint="Use --drafter evidence.")
-    return EvidenceDrafter()
+    if name == EvidenceDrafter.name:
+        return EvidenceDrafter()
+    known = [model.version for model in list_models(studio.workspace.models)]
+    if name not in known:
+        raise InputError(
+            f"unknown drafter {name!r}",
+            hint=f"Use --drafter evidence{''.join(f', {version}' for version in known)}.",
+        )
+    return _load_drafter(studio.workspace.models, name)
+
+
+def _load_drafter(models: Path, version: str) -> Drafter:
+    verify_model(models, version)
+    try:
+        from model_assist.creative4u.loading import load_model
+        from model_assist.drafters.creative4u import Creative4UDrafter
+        from model_assist.engines.transformers_engine import TransformersEngine
+    except ModuleNotFoundError as error:
+        raise StateError(
+            f"{version} needs {error.name}, which is not installed",
+            hint="Install the extra: pip install 'creativepair[train]'.",
+        ) from error
+    return Creative4UDrafter(TransformersEngine(load_model(models / version), version))
 
 
 def draft_pairs(
@@ -61,7 +88,7 @@ def draft_pairs(
     Raises:
         InputError: when the drafter is unknown.
     """
-    machine = make_drafter(drafter)
+    machine = make_drafter(studio, drafter)
     with studio.store.read() as connection:
         waiting = pairs.pairs_without_draft(
             connection, machine.model_version, studio.workspace.protocol.version
@@ -72,35 +99,42 @@ def draft_pairs(
             (c.item_id, c.creative_id): c for c in catalogue.list_creatives(connection, item_ids)
         }
     requests = _requests(studio, waiting, items, creatives)
-    failed: list[str] = []
-    drafted = 0
+    failed: dict[str, str] = {}
+    drafted = parse_failures = incoherent = 0
     while batch := list(islice(requests, _BATCH)):
+        failed |= {pair.pair_id: why for pair, why in batch if isinstance(why, str)}
+        asked = [(pair, what) for pair, what in batch if isinstance(what, DraftRequest)]
         drafts = []
-        for pair, request in batch:
-            if request is None:
-                failed.append(pair.pair_id)
+        written = machine.draft([request for _, request in asked])
+        for (pair, _), what in zip(asked, written, strict=True):
+            parse_failures += what.parse_failures
+            if isinstance(what, DraftFailure):
+                _log.warning("pair %s has no draft: %s", pair.pair_id, what.reason)
+                failed[pair.pair_id] = what.reason
+                incoherent += what.kind == "incoherent"
                 continue
-            written = machine.draft(request)
-            drafts.append(
-                Draft(
-                    draft_id=secrets.token_hex(16),
-                    pair_id=pair.pair_id,
-                    drafter=machine.name,
-                    model_version=machine.model_version,
-                    item_revision=items[pair.item_id].revision,
-                    chain=written.chain,
-                    answer="A" if written.prob_a >= 0.5 else "B",
-                    prob_a=written.prob_a,
-                    raw_text=written.raw_text,
-                    tokens=written.tokens,
-                    seconds=written.seconds,
-                )
-            )
+            drafts.append(_make_draft(machine, items[pair.item_id], pair, what))
         with studio.store.write() as connection:
             pairs.add_drafts(connection, drafts, now=datetime.now(UTC))
         drafted += len(drafts)
         on_progress(drafted + len(failed), len(waiting))
-    return DraftReport(drafted, tuple(failed), machine.model_version)
+    return DraftReport(drafted, failed, parse_failures, incoherent, machine.model_version)
+
+
+def _make_draft(machine: Drafter, item: Item, pair: Pair, written: DraftedChain) -> Draft:
+    return Draft(
+        draft_id=secrets.token_hex(16),
+        pair_id=pair.pair_id,
+        drafter=machine.name,
+        model_version=machine.model_version,
+        item_revision=item.revision,
+        chain=written.chain,
+        answer="A" if written.prob_a >= 0.5 else "B",
+        prob_a=written.prob_a,
+        raw_text=written.raw_text,
+        tokens=written.tokens,
+        seconds=written.seconds,
+    )
 
 
 def _requests(
@@ -108,8 +142,8 @@ def _requests(
     waiting: Sequence[Pair],
     items: Mapping[str, Item],
     creatives: Mapping[tuple[str, str], Creative],
-) -> Iterator[tuple[Pair, DraftRequest | None]]:
-    """Yield what the drafter may see of each pair; None where a picture cannot be read.
+) -> Iterator[tuple[Pair, DraftRequest | str]]:
+    """Yield what the drafter may see of each pair, or why it can see nothing.
 
     Pairs come item by item, so a few decoded pictures in memory serve them all.
     """
@@ -126,7 +160,7 @@ def _requests(
             image_a, image_b = image(a.derivative_sha256), image(b.derivative_sha256)
         except CreativePairError as error:
             _log.warning("pair %s cannot be drafted: %s", pair.pair_id, error)
-            yield pair, None
+            yield pair, error.message
             continue
         yield (
             pair,

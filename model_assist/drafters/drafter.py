@@ -1,6 +1,8 @@
 """The seam of drafters: what one is asked and what it answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 from typing import Protocol as TypingProtocol
 
 from PIL import Image
@@ -28,13 +30,37 @@ class DraftRequest:
 
 @dataclass(frozen=True, slots=True)
 class DraftedChain:
-    """A complete canonical chain with P(A is better) and what it cost."""
+    """A complete canonical chain with P(A is better) and what it cost.
+
+    Attributes:
+        raw_text: what the chain was read from; '' where it was not written as text.
+        parse_failures: further texts that were drawn for the pair and could not be read.
+    """
 
     chain: Chain
     prob_a: float
     raw_text: str
     tokens: int
     seconds: float
+    parse_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DraftFailure:
+    """A pair that gets no draft.
+
+    Attributes:
+        kind: `parse_failure` where nothing that was written could be read; `incoherent` where no
+            chain agrees with the probability.
+        reason: for whoever looks after it.
+        parse_failures: texts that could not be read.
+    """
+
+    kind: Literal["parse_failure", "incoherent"]
+    reason: str
+    tokens: int
+    seconds: float
+    parse_failures: int = 0
 
 
 class Drafter(TypingProtocol):
@@ -50,6 +76,6 @@ class Drafter(TypingProtocol):
         """Changes whenever the same request could get another answer."""
         ...
 
-    def draft(self, request: DraftRequest) -> DraftedChain:
-        """Write a chain for a pair."""
+    def draft(self, requests: Sequence[DraftRequest]) -> "list[DraftedChain | DraftFailure]":
+        """Write a chain for each pair, in their order, or say why there is none."""
         ...

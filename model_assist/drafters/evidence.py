@@ -8,7 +8,7 @@ probability is not calibrated and stays within 5 to 95 %.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +18,7 @@ from creativepair.chain import Chain, Finding, render_chain
 from creativepair.fingerprints import hamming, mean_rgb_difference
 from creativepair.protocol import Question, Verdict
 from creativepair.wording import Identity, other
-from model_assist.drafters.drafter import DraftedChain, DraftRequest
+from model_assist.drafters.drafter import DraftedChain, DraftFailure, DraftRequest
 from model_assist.drafters.measures import Measures, measure
 
 _MOST_PROB, _LEAST_LEAN = 0.95, 0.501
@@ -63,7 +63,11 @@ class EvidenceDrafter:
     name = "evidence"
     model_version = "evidence-1"
 
-    def draft(self, request: DraftRequest) -> DraftedChain:
+    def draft(self, requests: Sequence[DraftRequest]) -> list[DraftedChain | DraftFailure]:
+        """Write a chain for each pair, in their order."""
+        return [self.draft_pair(request) for request in requests]
+
+    def draft_pair(self, request: DraftRequest) -> DraftedChain:
         """Write a chain; swapping the images mirrors it."""
         start = time.perf_counter()
         pixels_a, pixels_b = request.image_a.tobytes(), request.image_b.tobytes()

@@ -171,7 +171,7 @@ def test_one_pair_is_shown_with_all_that_is_known(judged_root: Path) -> None:
 
 def test_pairs_with_a_draft_are_not_drafted_again(studio: Studio) -> None:
     report = draft_pairs(studio)
-    assert (report.drafted, report.failed) == (0, ())
+    assert (report.drafted, report.failed) == (0, {})
     assert count_workspace(studio)["drafts"] == 8
 
 
@@ -200,9 +200,9 @@ def test_a_picture_that_is_gone_costs_its_pairs_only(
     assert report.drafted == 8 - len(report.failed) > 0
 
 
-def test_an_unknown_drafter_is_named() -> None:
+def test_an_unknown_drafter_is_named(studio: Studio) -> None:
     with pytest.raises(InputError, match="unknown drafter 'oracle'"):
-        make_drafter("oracle")
+        make_drafter(studio, "oracle")
 
 
 # --- judgements and status ---------------------------------------------------------------------

@@ -46,7 +46,9 @@ def draft(
     protocol: Protocol = PROTOCOL,
 ) -> DraftedChain:
     drafter: Drafter = EvidenceDrafter()
-    return drafter.draft(DraftRequest(a, b, title, None, queries, protocol))
+    [drafted] = drafter.draft([DraftRequest(a, b, title, None, queries, protocol)])
+    assert isinstance(drafted, DraftedChain)
+    return drafted
 
 
 def found(drafted: DraftedChain, question: str) -> tuple[str, str]:

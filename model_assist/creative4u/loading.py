@@ -1,0 +1,107 @@
+"""Reading a comparative model from a folder, and refusing early what could only fail late."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForImageTextToText, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.processing_utils import ProcessorMixin
+
+from creativepair.errors import InputError, NotFoundError
+from model_assist.creative4u.processor import load_processor
+from model_assist.registry import is_unsafe
+
+ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl")
+ANSWER_TAG = "<answer>"
+DIGITS = ("1", "2")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model ready to be asked.
+
+    Attributes:
+        digit_ids: the tokens of `1` and `2` right after `<answer>`.
+    """
+
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    digit_ids: tuple[int, int]
+
+
+def load_model(folder: Path, *, device: str = "cpu", dtype: str = "float32") -> Loaded:
+    """Read model and processor; weights from safetensors only, and no code of the folder runs.
+
+    Raises:
+        NotFoundError: when there is no such folder.
+        InputError: when it holds another architecture, weights that are no safetensors or that do
+            not fill the model, no processor of images, or a tokenizer in which the digits of an
+            answer are not one token each.
+    """
+    _check_folder(folder)
+    processor = load_processor(folder)
+    digit_ids = find_digits(processor.tokenizer)
+    model, report = AutoModelForImageTextToText.from_pretrained(
+        folder,
+        dtype=getattr(torch, dtype),
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+    )
+    lacking = sorted(report["missing_keys"])
+    if lacking:
+        raise InputError(
+            f"{folder}: {len(lacking)} weights are missing, such as {lacking[0]}",
+            hint="Copy the model again; a part of its .safetensors files is not there.",
+        )
+    model.eval().to(device)
+    return Loaded(model, processor, digit_ids)
+
+
+def find_digits(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
+    """Return the tokens of `1` and `2` right after `<answer>`.
+
+    Raises:
+        InputError: when one is no single token there: its probability could not be read off.
+    """
+    before = _encode(tokenizer, ANSWER_TAG)
+    found = []
+    for digit in DIGITS:
+        tokens = _encode(tokenizer, f"{ANSWER_TAG}{digit}</answer>")
+        after = tokens[len(before) :]
+        if tokens[: len(before)] != before or not after or tokenizer.decode(after[:1]) != digit:
+            raise InputError(
+                f"the tokenizer does not keep {digit!r} as one token after {ANSWER_TAG}",
+                hint="Use a model whose tokenizer does, as those of Qwen2.5-VL and Qwen3-VL.",
+            )
+        found.append(after[0])
+    return found[0], found[1]
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NotFoundError(f"there is no model folder {folder}", hint="Check the path.")
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder} has no config.json that names an architecture", hint="Name a model folder."
+        ) from error
+    if kind not in ARCHITECTURES:
+        raise InputError(
+            f"{folder} is a model of the kind {kind!r}",
+            hint=f"Creative4U compares with {' or '.join(ARCHITECTURES)}.",
+        )
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    if not any(name.endswith(".safetensors") for name in names):
+        unsafe = [name for name in names if is_unsafe(name)]
+        raise InputError(
+            f"{folder} holds no .safetensors"
+            + (f", only {', '.join(sorted(unsafe)[:5])}" if unsafe else ""),
+            hint="Other weights can run code when they are read: convert them to safetensors.",
+        )

@@ -1,0 +1,58 @@
+"""The drafter that asks a comparative model: chains in both orders, of which one is shown."""
+
+from collections.abc import Sequence
+
+from model_assist.creative4u.comparison import Voted, compare_by_chains
+from model_assist.drafters.drafter import DraftedChain, DraftFailure, DraftRequest
+from model_assist.engines.engine import Engine, Sampling
+
+CHAINS_PER_ORDER = 4
+
+
+class Creative4UDrafter:
+    """Drafts with a model of Creative4U.
+
+    Args:
+        engine: what runs it.
+        sampling: how chains are drawn, in each order.
+    """
+
+    def __init__(self, engine: Engine, sampling: Sampling | None = None) -> None:
+        self._engine = engine
+        self._sampling = sampling or Sampling(num_samples=CHAINS_PER_ORDER)
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        return "creative4u"
+
+    @property
+    def model_version(self) -> str:
+        """That of the model."""
+        return self._engine.model_version
+
+    def draft(self, requests: Sequence[DraftRequest]) -> list[DraftedChain | DraftFailure]:
+        """Write a chain for each pair, or say why there is none to be shown."""
+        return [
+            _decide(voted) for voted in compare_by_chains(self._engine, requests, self._sampling)
+        ]
+
+
+def _decide(voted: Voted) -> DraftedChain | DraftFailure:
+    unread = len(voted.failures)
+    parsed = voted.num_texts - unread
+    if voted.prob_a is None:
+        first = voted.failures[0] if voted.failures else "nothing was written"
+        reason = f"{parsed} of {voted.num_texts} texts could be read: {first}"
+        return DraftFailure("parse_failure", reason, voted.tokens, voted.seconds, unread)
+    if voted.chain is None or voted.raw_text is None:
+        reason = f"no chain agrees with P(A) = {voted.prob_a:.2f}"
+        return DraftFailure("incoherent", reason, voted.tokens, voted.seconds, unread)
+    return DraftedChain(
+        chain=voted.chain,
+        prob_a=voted.prob_a,
+        raw_text=voted.raw_text,
+        tokens=voted.tokens,
+        seconds=voted.seconds,
+        parse_failures=unread,
+    )

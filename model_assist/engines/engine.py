@@ -1,0 +1,75 @@
+"""The seam of engines: a model is asked about two images in one order, and scores or writes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol as TypingProtocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from creativepair.prompts import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """Two images in one order, and what is asked about them.
+
+    Attributes:
+        prompt: as `creativepair.prompts.render_prompt` gives it.
+        images: RGB, the first one first.
+    """
+
+    prompt: list[Message]
+    images: tuple[Image.Image, Image.Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a model wrote.
+
+    Attributes:
+        text: without special tokens.
+        tokens: how many it wrote, the last one included.
+        is_finished: whether it ended by itself; False where the limit cut it.
+        seconds: of the batch it was written in, divided by the texts of that batch.
+    """
+
+    text: str
+    tokens: int
+    is_finished: bool
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How texts are drawn.
+
+    Attributes:
+        num_samples: texts a presentation.
+        temperature: 0 takes the likeliest token each time.
+        max_tokens: after which a text is cut.
+        seed: equal seeds, equal texts on the same engine and machine.
+    """
+
+    num_samples: int = 1
+    temperature: float = 1.0
+    max_tokens: int = 1_024
+    seed: int = 0
+
+
+class Engine(TypingProtocol):
+    """A model that can be asked."""
+
+    @property
+    def model_version(self) -> str:
+        """What the answers are recorded under."""
+        ...
+
+    def score(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
+        """Return logprob("1") − logprob("2") right after `<answer>`, shape (asked,)."""
+        ...
+
+    def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
+        """Let the model write; `num_samples` texts for each presentation, in their order."""
+        ...
