@@ -5,7 +5,7 @@ BIN := .venv/bin
 LINTED := annotators app benchmarks datasets exports model_assist tests
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check lint types layers suite slow train screenshots format lock clean
+.PHONY: demo test check lint types layers suite slow screenshots format lock clean
 
 demo: .venv/base
 	$(BIN)/creativepair demo --dir demo $(DEMO)
@@ -24,15 +24,13 @@ types: .venv/dev
 layers: .venv/dev
 	$(BIN)/lint-imports
 
-suite: .venv/dev
+# The tests of what trains want torch: gigabytes, unless pip finds its build for the CPU.
+suite: .venv/train
 	sh tests/install_system.sh
-	$(BIN)/pytest -m "not slow and not train" -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term
 
 slow: .venv/dev
 	$(BIN)/pytest -m slow
-
-train: .venv/train
-	$(BIN)/pytest -m train
 
 screenshots: .venv/dev
 	$(BIN)/python -m tests.e2e.take_screenshots

@@ -6,7 +6,8 @@ from model_assist.creative4u.comparison import Voted, compare_by_chains
 from model_assist.drafters.drafter import DraftedChain, DraftFailure, DraftRequest
 from model_assist.engines.engine import Engine, Sampling
 
-CHAINS_PER_ORDER = 4
+DEFAULT_SAMPLING = Sampling(num_samples=4)
+"""Chains in each order: fewer make steps of P(A) too coarse to order work by."""
 
 
 class Creative4UDrafter:
@@ -19,7 +20,7 @@ class Creative4UDrafter:
 
     def __init__(self, engine: Engine, sampling: Sampling | None = None) -> None:
         self._engine = engine
-        self._sampling = sampling or Sampling(num_samples=CHAINS_PER_ORDER)
+        self._sampling = sampling or DEFAULT_SAMPLING
 
     @property
     def name(self) -> str:

@@ -1,9 +1,14 @@
 """The pocket model: python -m model_assist.recipes.pocket OUT [key=value …].
 
-Trains the pocket model from nothing on drawn ads, first to say what one ad shows, then to compare
-two, with the chain and at once, in both orders. Settings are in `pocket.yaml` beside this file.
+Trains the pocket model from nothing on drawn ads: first its eyes on what a picture shows, then the
+whole to say what one ad shows, then to compare two, with the chain and at once, in both orders.
+Settings are in `pocket.yaml` beside this file.
 
 What made it learn within minutes on two cores, measured:
+- eyes first: with a linear layer on top of the mean of a picture's tokens, thrown away afterwards,
+  and then 25 s of words, the model names the prop in 98 % of ads and the placement in 96 %; through
+  words alone props took minutes, and so did placement where the layer read each token by its place;
+- a third of the rate once words are learned: at the full rate they undid what the eyes had learned;
 - weights drawn by fan-in (see `pocket.py` of creative4u) and matrices moved by Muon: after two
   minutes Muon read 90 % of the backgrounds right where AdamW read 65 %;
 - bfloat16 products, plain attention, all images of a batch at once, phrases as tokens;
@@ -12,7 +17,7 @@ What made it learn within minutes on two cores, measured:
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -34,7 +39,7 @@ from creativepair.prompts import Message, Mode, describe_item, image_part, rende
 from creativepair.protocol import Protocol, load_protocol
 from creativepair.records import Item
 from creativepair.synthetic.drawing import draw_ad
-from creativepair.synthetic.explanation import describe, explain
+from creativepair.synthetic.explanation import describe, explain, list_visible
 from creativepair.synthetic.world import Ad, AdItem, World, compute_utility, draw_world
 from model_assist.creative4u.pocket import PocketShape, make_model, make_processor
 from model_assist.creative4u.processor import IMAGE_TOKEN, PairProcessor
@@ -47,6 +52,8 @@ _TEXTS_FOR_TOKENS = 1_500
 _INSTRUCTION_EVERY = 50
 _MAX_TARGET_TOKENS = 600
 _LOG_EVERY = 50
+# Tables of rows, not maps between channels: Muon is not for them.
+_NO_MATRICES = ("model.language_model.embed_tokens", "head")
 
 Images = NDArray[np.uint8]
 
@@ -61,6 +68,8 @@ class PocketSettings(BaseModel):
     num_items: int = Field(ge=1)
     ads_per_item: int = Field(ge=2)
     shape: PocketShape
+    sight_steps: int = Field(ge=0)
+    sight_batch: int = Field(ge=1)
     look_steps: int = Field(ge=0)
     look_batch: int = Field(ge=1)
     compare_steps: int = Field(ge=0)
@@ -72,6 +81,7 @@ class PocketSettings(BaseModel):
     margin: float = Field(ge=0)
     muon_lr: float = Field(gt=0)
     adam_lr: float = Field(gt=0)
+    words_rate: float = Field(gt=0, le=1)
     weight_decay: float = Field(ge=0)
     warmup_steps: int = Field(ge=1)
     decay_share: float = Field(gt=0, le=1)
@@ -97,18 +107,29 @@ class DrawnAds:
     Attributes:
         images: (ads, side, side, 3).
         utilities: (ads,) planted log CTR without the item's base.
+        visible: (ads,) level of each attribute that a picture alone shows, by its name.
         of_item: the ads of each item, duplicates left out.
     """
 
     def __init__(self, world: World, images: Images) -> None:
         self.world = world
         self.images = images
+        self.visible = _number_levels(world)
         self.utilities = np.array([compute_utility(ad.attributes) for ad in world.ads])
         self.items = {item.item_id: item for item in world.items}
         self.of_item: dict[str, list[int]] = {item.item_id: [] for item in world.items}
         for index, ad in enumerate(world.ads):
             if ad.aa_of is None:
                 self.of_item[ad.item_id].append(index)
+
+
+def _number_levels(world: World) -> dict[str, NDArray[np.int64]]:
+    items = {item.item_id: item for item in world.items}
+    shown = [list_visible(items[ad.item_id], ad.attributes) for ad in world.ads]
+    return {
+        name: np.unique([each[name] for each in shown], return_inverse=True)[1].astype(np.int64)
+        for name in shown[0]
+    }
 
 
 def draw_ads(num_items: int, ads_per_item: int, side_px: int, *, seed: int) -> DrawnAds:
@@ -213,6 +234,10 @@ class Reader:
         self._per_image = shape.tokens_per_image
         self._positions: dict[tuple[int, ...], Tensor] = {}
 
+    def encode(self, images: Images) -> Tensor:
+        """Return what stands for images in the text: (images, tokens, hidden)."""
+        return self._encoder.encode(images)
+
     def loss(self, rows: Sequence[Row], images: Images) -> Tensor:
         """Return the mean loss over the tokens of the targets."""
         logits, tokens, targets = self._run(rows, images)
@@ -284,6 +309,32 @@ class Reader:
         return self._positions[prompt]
 
 
+# Its base is Any to mypy, which reads nothing of an extra that is not always installed.
+class Sight(nn.Module):  # type: ignore[misc]
+    """Reads off the mean of a picture's tokens what it shows, linearly; a scaffold.
+
+    Of the mean, so that each token comes to say what the whole picture shows: the model's own
+    words find it there, wherever they look.
+    """
+
+    def __init__(self, reader: Reader, num_levels: Mapping[str, int], num_channels: int) -> None:
+        super().__init__()
+        self._reader = [reader]  # in a list: its weights are the model's, not ours
+        self._names, self._sizes = list(num_levels), list(num_levels.values())
+        self.head = nn.Linear(num_channels, sum(self._sizes))
+        nn.init.zeros_(self.head.weight)
+
+    def loss(self, images: Images, levels: Mapping[str, NDArray[np.int64]]) -> Tensor:
+        """Return the sum over attributes of the mean loss."""
+        seen = self.head(self._reader[0].encode(images).mean(1)).float()
+        parts = torch.split(seen, self._sizes, dim=1)
+        losses = [
+            functional.cross_entropy(part, torch.from_numpy(levels[name]))
+            for name, part in zip(self._names, parts, strict=True)
+        ]
+        return torch.stack(losses).sum()
+
+
 class PocketRecipe:
     """Set up, train, save."""
 
@@ -302,29 +353,60 @@ class PocketRecipe:
         per_image = told.shape.tokens_per_image
         self.texts = Texts(self.ads, self.processor, self.protocol, per_image)
         self.reader = Reader(self.model, self.processor, told.shape)
-        self._optimisers = self._make_optimisers()
         self._item_ids = list(self.ads.of_item)
 
     def train(self) -> Iterator[dict[str, float]]:
-        """Take all steps, and yield losses and rates now and then."""
+        """Take all steps, and yield the losses now and then."""
+        self.model.train()
+        yield from self._train_sight()
+        yield from self._train_words()
+
+    def _train_sight(self) -> Iterator[dict[str, float]]:
         told = self.settings
-        total = told.look_steps + told.compare_steps
+        levels = {name: int(level.max()) + 1 for name, level in self.ads.visible.items()}
+        sight = Sight(self.reader, levels, told.shape.hidden)
+        weights = [*self.model.model.visual.named_parameters(), *sight.named_parameters()]
+
+        def make_loss(_step: int) -> tuple[str, Tensor]:
+            chosen = self._rng.integers(0, len(self.ads.world.ads), told.sight_batch)
+            seen = {name: level[chosen] for name, level in self.ads.visible.items()}
+            return "sight", sight.loss(self.ads.images[chosen], seen)
+
+        yield from self._take_steps(told.sight_steps, 1.0, weights, make_loss)
+
+    def _train_words(self) -> Iterator[dict[str, float]]:
+        told = self.settings
+
+        def make_loss(step: int) -> tuple[str, Tensor]:
+            kind, rows, images = self._next_batch(step)
+            return kind, self.reader.loss(rows, images)
+
+        weights = list(self.model.named_parameters())
+        num_steps = told.look_steps + told.compare_steps
+        yield from self._take_steps(num_steps, told.words_rate, weights, make_loss)
+
+    def _take_steps(
+        self,
+        num_steps: int,
+        rate: float,
+        weights: Sequence[tuple[str, nn.Parameter]],
+        make_loss: Callable[[int], tuple[str, Tensor]],
+    ) -> Iterator[dict[str, float]]:
+        optimisers = self._make_optimisers(weights)
         start = time.perf_counter()
         losses: dict[str, list[float]] = {}
-        self.model.train()
-        for step in range(total):
-            self._set_rates(step, total)
-            kind, rows, images = self._next_batch(step)
+        for step in range(num_steps):
+            self._set_rates(optimisers, rate * self._rate(step, num_steps))
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = self.reader.loss(rows, images)
-            for optimiser in self._optimisers:
+                kind, loss = make_loss(step)
+            for optimiser in optimisers:
                 optimiser.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-            for optimiser in self._optimisers:
+            torch.nn.utils.clip_grad_norm_([each for _, each in weights], 1.0)
+            for optimiser in optimisers:
                 optimiser.step()
             losses.setdefault(kind, []).append(loss.item())
-            if (step + 1) % _LOG_EVERY == 0 or step + 1 == total:
+            if (step + 1) % _LOG_EVERY == 0 or step + 1 == num_steps:
                 means = {f"{name} loss": float(np.mean(v)) for name, v in losses.items()}
                 yield {"step": step + 1, "seconds": time.perf_counter() - start, **means}
                 losses = {}
@@ -353,13 +435,15 @@ class PocketRecipe:
                     texts += [part["text"] for part in asked[0]["content"] if part["text"]]
         return texts
 
-    def _make_optimisers(self) -> list[torch.optim.Optimizer]:
+    def _make_optimisers(
+        self, weights: Sequence[tuple[str, nn.Parameter]]
+    ) -> list[torch.optim.Optimizer]:
         told = self.settings
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
-        for name, weights in self.model.named_parameters():
-            is_matrix = weights.ndim == 2 and "embed_tokens" not in name
-            (matrices if is_matrix else others).append(weights)
+        for name, each in weights:
+            is_matrix = each.ndim == 2 and not name.startswith(_NO_MATRICES)
+            (matrices if is_matrix else others).append(each)
         return [
             torch.optim.Muon(
                 matrices,
@@ -371,11 +455,15 @@ class PocketRecipe:
             torch.optim.AdamW(others, lr=told.adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
         ]
 
-    def _set_rates(self, step: int, total: int) -> None:
+    def _rate(self, step: int, total: int) -> float:
+        """Return the share of the full rates: up at first, then falling to nothing."""
         told = self.settings
         left = (total - step) / (told.decay_share * total)
-        share = min(1.0, (step + 1) / told.warmup_steps) * min(1.0, left)
-        for optimiser, rate in zip(self._optimisers, (told.muon_lr, told.adam_lr), strict=True):
+        return min(1.0, (step + 1) / told.warmup_steps) * min(1.0, left)
+
+    def _set_rates(self, optimisers: Sequence[torch.optim.Optimizer], share: float) -> None:
+        rates = (self.settings.muon_lr, self.settings.adam_lr)
+        for optimiser, rate in zip(optimisers, rates, strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = rate * share
 

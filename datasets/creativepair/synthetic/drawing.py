@@ -87,6 +87,11 @@ def draw_ad(item: AdItem, ad: Ad, *, side_px: int = 640, master_px: int = MASTER
     return master.resize((side_px, side_px), Image.Resampling.BOX, reducing_gap=1.0)
 
 
+def name_drawn_colour(item: AdItem, attributes: AdAttributes) -> str:
+    """Return the colour in which an ad draws the product, one of ``COLOUR_NAMES``."""
+    return item.colour if attributes.title_match == "as_titled" else _OTHER_COLOUR[item.colour]
+
+
 def _mix(a: RGB, b: RGB, share_of_b: float) -> RGB:
     red, green, blue = (round(x + (y - x) * share_of_b) for x, y in zip(a, b, strict=True))
     return red, green, blue
@@ -109,10 +114,9 @@ class _Subject:
 
     @classmethod
     def of(cls, item: AdItem, attributes: AdAttributes) -> "_Subject":
-        as_titled = attributes.title_match == "as_titled"
-        name = item.colour if as_titled else _OTHER_COLOUR[item.colour]
         seed = zlib.crc32(item.item_id.encode())
-        return cls(item.kind, _PALETTE_COLOURS[name], attributes.query_match == "shown", seed)
+        colour = _PALETTE_COLOURS[name_drawn_colour(item, attributes)]
+        return cls(item.kind, colour, attributes.query_match == "shown", seed)
 
 
 class _Pen:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from creativepair.chain import Chain, Finding
 from creativepair.errors import InputError
 from creativepair.protocol import Protocol, Question, Verdict
+from creativepair.synthetic.drawing import name_drawn_colour
 from creativepair.synthetic.world import PLANTED, Ad, AdAttributes, AdItem, compute_utility
 
 TIE_UTILITY = 0.05
@@ -99,6 +100,20 @@ def describe(attributes: AdAttributes) -> str:
         for names in ATTRIBUTES.values()
         for name in names
     )
+
+
+def list_visible(item: AdItem, attributes: AdAttributes) -> dict[str, str]:
+    """Return what the picture alone shows of an ad, by attribute.
+
+    Whether the title's colour or the searched feature is met takes words too: here it is which
+    colour and, of which kind of product, with or without its feature.
+    """
+    told = ("query_match", "title_match")
+    shown = {name: getattr(attributes, name) for name in PLANTED if name not in told}
+    return shown | {
+        "colour": name_drawn_colour(item, attributes),
+        "product": f"{item.kind}, feature {attributes.query_match}",
+    }
 
 
 def _find(

@@ -17,8 +17,7 @@ from creativepair.protocol import load_protocol
 if TYPE_CHECKING:
     from tests.unit.exports.conftest import Studio
 
-pytest.importorskip("trl", reason="the extra train is not installed: make train")
-pytestmark = pytest.mark.train
+pytest.importorskip("trl", reason="the extra train is not installed: make suite")
 
 Messages = list[dict[str, Any]]
 PROTOCOL = load_protocol("1")

@@ -17,7 +17,7 @@ from model_assist.drafters.creative4u import Creative4UDrafter
 from model_assist.drafters.drafter import DraftFailure, DraftRequest
 from model_assist.engines.engine import Presentation, Sampling
 
-torch = pytest.importorskip("torch", reason="the extra train is not installed")
+torch = pytest.importorskip("torch", reason="the extra train is not installed: make suite")
 
 from model_assist.creative4u.loading import find_digits, load_model  # noqa: E402 (needs torch)
 from model_assist.engines.transformers_engine import TransformersEngine  # noqa: E402 (as above)

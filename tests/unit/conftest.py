@@ -8,7 +8,7 @@ import pytest
 @pytest.fixture(scope="session")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model that has learned nothing; skips where torch is not installed."""
-    pytest.importorskip("torch", reason="the extra train is not installed")
+    pytest.importorskip("torch", reason="the extra train is not installed: make suite")
     from model_assist.creative4u.pocket import PocketShape, make_model, make_processor
 
     shape = PocketShape(
