@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from creativepair.chain import POSITIONS, Chain, Finding, Order, check_chain, check_wording
 from creativepair.errors import ChainError
-from creativepair.prompts import Message, describe_item, image_part, text_part
+from creativepair.prompts import Message, show_pair
 from creativepair.protocol import Protocol, Question, Verdict
 from creativepair.records import Item
 from creativepair.wording import to_identity
@@ -53,15 +53,7 @@ def render_findings_prompt(item: Item, protocol: Protocol) -> list[Message]:
         "Answer with one JSON object and nothing else: a key for each question, with the object "
         '{"verdict": …, "reason": …} as its value, in the order above.\n'
     )
-    parts = [
-        text_part(instruction),
-        text_part(f"Image {first}:"),
-        image_part(),
-        text_part(f"Image {second}:"),
-        image_part(),
-        text_part(describe_item(item)),
-    ]
-    return [{"role": "user", "content": parts}]
+    return [{"role": "user", "content": show_pair(instruction, item)}]
 
 
 def findings_schema(protocol: Protocol) -> dict[str, Any]:

@@ -43,17 +43,23 @@ def render_prompt(
     Both modes ask the same until the last part, so that a server that keeps prefixes reads the
     images once.
     """
+    parts = show_pair(render_instruction(protocol, names), item, names)
+    if mode == "answer":
+        parts.append(text_part(_AT_ONCE))
+    return [{"role": "user", "content": parts}]
+
+
+def show_pair(instruction: str, item: Item, names: Names = POSITIONS) -> list[dict[str, Any]]:
+    """Return the parts of a question: what is the same for every pair, two images, the item."""
     first, second = names
-    parts = [
-        text_part(render_instruction(protocol, names)),
+    return [
+        text_part(instruction),
         text_part(f"Image {first}:"),
         image_part(),
         text_part(f"Image {second}:"),
         image_part(),
         text_part(describe_item(item)),
-        *([text_part(_AT_ONCE)] if mode == "answer" else []),
     ]
-    return [{"role": "user", "content": parts}]
 
 
 def render_target(

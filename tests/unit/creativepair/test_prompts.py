@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from creativepair.chain import ORDERS, Chain, Finding
+from creativepair.chain import ORDERS, Chain, Finding, Order
 from creativepair.errors import ChainError
 from creativepair.findings import (
     MAX_REASON_CHARACTERS,
@@ -135,10 +135,10 @@ def test_a_general_model_is_asked_every_question_and_held_to_a_schema() -> None:
 
 @pytest.mark.parametrize(("order", "winner", "loser"), [("AB", "B", "A"), ("BA", "A", "B")])
 def test_what_it_says_of_positions_is_stored_as_identities(
-    order: str, winner: str, loser: str
+    order: Order, winner: str, loser: str
 ) -> None:
     said = answer(layout={"verdict": "1", "reason": "The first image is cleaner."})
-    chain = parse_findings(json.dumps(said), PROTOCOL, order)  # type: ignore[arg-type]  # AB or BA
+    chain = parse_findings(json.dumps(said), PROTOCOL, order)
     assert isinstance(chain, Chain)
     assert chain.answer(PROTOCOL) == winner
     assert chain.finding("layout") == Finding(

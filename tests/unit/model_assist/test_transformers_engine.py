@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from creativepair.errors import InputError, NotFoundError
+from creativepair.prompts import Mode
 from creativepair.protocol import load_protocol
 from model_assist.creative4u.comparison import compare_at_once, compare_by_chains, present
 from model_assist.drafters.creative4u import Creative4UDrafter
@@ -45,8 +46,8 @@ def engine(untrained: Path) -> TransformersEngine:
     return TransformersEngine(load_model(untrained), "creative4u-1", batch_size=4)
 
 
-def asked(mode: str = "answer") -> list[Presentation]:
-    return [present(each, "AB", mode) for each in REQUESTS]  # type: ignore[arg-type]  # a mode
+def asked(mode: Mode = "answer") -> list[Presentation]:
+    return [present(each, "AB", mode) for each in REQUESTS]
 
 
 def test_a_batch_scores_as_one_by_one(engine: TransformersEngine, untrained: Path) -> None:
