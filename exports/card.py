@@ -17,8 +17,8 @@ _HOLDS: dict[ConfigName, str] = {
     "default": "a pair: two images, title and queries, the labels, the evidence, the chain",
     "cot": "a pair in one of its two orders: prompt and the chain to write, for SFT",
     "prompts": "a pair in one of its two orders: prompt and right digit, for GRPO",
-    "preference": "a pair in one of its two orders, where a person overturned or corrected a "
-    "draft: that chain is chosen and the draft rejected, for DPO",
+    "preference": "a pair in one of its two orders, for DPO: where a person overturned or "
+    "corrected a draft that chain over the draft, elsewhere the right answer over the wrong one",
     "annotations": "a finished judgement, under a pseudonym",
     "drafts": "a chain that a machine drafted",
 }

@@ -3,9 +3,10 @@
 - `default`: a row for each pair.
 - `cot`: a row for each of the two orders of every pair whose chain stands whole; for SFT.
 - `prompts`: a row for each order of every pair, with the right digit; for GRPO.
-- `preference`: a row for each order of every pair whose whole chain overturned a draft: `chosen` is
-  that chain, `rejected` the draft; for DPO. There are no nulls: TRL 1.16 looks at any one of
-  `prompt`, `chosen` and `rejected` to tell whether rows are conversations.
+- `preference`: a row for each order of every pair; for DPO. Where a whole chain overturned a draft,
+  `chosen` is that chain and `rejected` the draft; elsewhere the prompt asks for the answer at once,
+  and the right answer is preferred to the wrong one. There are no nulls: TRL 1.16 looks at any one
+  of `prompt`, `chosen` and `rejected` to tell whether rows are conversations.
 - `annotations`: a row for each finished judgement, under pseudonyms.
 - `drafts`: a row for each drafted chain.
 """
@@ -17,9 +18,10 @@ import pyarrow as pa
 
 from creativepair.chain import ORDERS, Chain, Order
 from creativepair.errors import ChainError
-from creativepair.prompts import Message, render_prompt, render_target
+from creativepair.prompts import Message, render_answer, render_prompt, render_target
 from creativepair.protocol import Protocol
 from creativepair.records import Creative
+from creativepair.wording import Identity, other
 from exports.parquet import IMAGE, IMAGES, TIME, Configuration, Record
 from exports.plan import ConfigName
 from exports.pseudonyms import Pseudonymise
@@ -165,20 +167,19 @@ class Renderer:
             }
             for order in ORDERS
         }
+        preferred = (
+            {o: {"chosen": chosen[o], "rejected": rejected[o]} for o in ORDERS}
+            # A preference is a pair of chains: one of them alone is none.
+            if chosen and rejected
+            else self._prefer_answer(row)
+        )
         labels = {order: str(order.index(row.labels.label) + 1) for order in ORDERS}
         return {
             "default": [self._default(row, *images)],
             "cot": [{**asked[order], "completion": chosen[order]} for order in chosen],
             "prompts": [{**asked[order], "label": labels[order]} for order in ORDERS],
             "preference": [
-                {
-                    **asked[order],
-                    "chosen": chosen[order],
-                    "rejected": rejected[order],
-                    "label": labels[order],
-                }
-                # A preference is a pair of answers: one of them alone is none.
-                for order in (chosen if rejected else ())
+                {**asked[order], **preferred[order], "label": labels[order]} for order in ORDERS
             ],
             "annotations": list(self._annotations(row)),
             "drafts": list(_drafts(row)),
@@ -199,6 +200,19 @@ class Renderer:
             return {order: render_target(chain, self.protocol, order) for order in ORDERS}
         except ChainError:
             return {}  # a person left findings out, or wrote what the form cannot carry
+
+    def _prefer_answer(self, row: Row) -> dict[Order, Record]:
+        """Return the right answer over the wrong one, for who is asked for it at once."""
+        label: Identity = row.labels.label
+        prompt = render_prompt(row.item, self.protocol, mode="answer")
+        return {
+            order: {
+                "prompt": prompt,
+                "chosen": render_answer(label, order),
+                "rejected": render_answer(other(label), order),
+            }
+            for order in ORDERS
+        }
 
     def _default(self, row: Row, image_a: Record, image_b: Record) -> Record:
         labels, counts = row.labels, row.counts

@@ -32,7 +32,7 @@ _DESCRIPTIONS: dict[ConfigName, str] = {
     "default": "Pairs of ad images of one item, with labels, evidence and reasoning chain.",
     "cot": "Pairs in both orders whose reasoning chain stands whole.",
     "prompts": "Pairs in both orders with the right digit.",
-    "preference": "Pairs in both orders whose chain was preferred to a draft, with both.",
+    "preference": "Pairs in both orders, with what is preferred and what it is preferred to.",
     "annotations": "Finished judgements under pseudonyms.",
     "drafts": "Reasoning chains that machines drafted.",
 }

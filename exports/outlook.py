@@ -223,11 +223,7 @@ def _structural(build: Build, selection: Selection) -> tuple[tuple[Step, str], .
 
 def _filled(selection: Selection) -> list[ConfigName]:
     """Return the configurations that have rows."""
-    empty = {
-        "cot": not selection.num_chains,
-        "preference": not selection.num_overturned,
-        "drafts": not selection.num_drafts,
-    }
+    empty = {"cot": not selection.num_chains, "drafts": not selection.num_drafts}
     return [name for name in CONFIG_NAMES if not empty.get(name)]
 
 

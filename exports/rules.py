@@ -18,6 +18,7 @@ _PEOPLE = ("label_adjudicated", "label_final")
 _SOURCES: dict[LabelSource, tuple[str, ...]] = {"ctr": ("label_ctr", *_PEOPLE), "human": _PEOPLE}
 _PSEUDONYM = re.compile(r"annotator-[0-9a-f]{12}")
 _IN_ORDER = ("cot", "prompts", "preference")
+_AT_ONCE = re.compile(r"<answer>([12])</answer>")
 _ANSWERS = ("A", "B", "cannot_tell", "broken")
 
 
@@ -107,12 +108,18 @@ class Rules:
         if not messages:
             yield f"{column} is empty"
             return
+        label = self._label_of[record["pair_id"]]
+        at_once = _AT_ONCE.fullmatch(_said(messages))
+        if at_once and column != "completion":
+            if (record["order"][int(at_once[1]) - 1] == label) != right:
+                yield f"{column} is {_said(messages)} in order {record['order']}, for {label}"
+            return
         try:
             chain = parse_chain(_said(messages), self._protocol, record["order"])
         except ChainError as error:
             yield f"{column}: {error.message}"
             return
-        answer, label = chain.answer(self._protocol), self._label_of[record["pair_id"]]
+        answer = chain.answer(self._protocol)
         if right and answer != label:
             yield f"{column} answers {answer}, the label is {label}"
 

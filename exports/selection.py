@@ -40,8 +40,7 @@ class Selection:
     Attributes:
         released: what the release will say of each pair, by id, sorted by item and id.
         blind: blind verdicts on each of them.
-        num_chains, num_overturned, num_drafts: of all pairs that might have been released; whole
-            chains, and those among them that overturned a draft.
+        num_chains, num_drafts: of all pairs that might have been released; whole chains.
         left_out: how many pairs are not released, by reason; `status_…` are no candidates.
         lacking: judged pairs without what a plan may ask for, by reason.
     """
@@ -49,7 +48,6 @@ class Selection:
     released: Mapping[str, Released]
     blind: Mapping[str, BlindCounts]
     num_chains: int
-    num_overturned: int
     num_drafts: int
     left_out: Mapping[str, int]
     lacking: Mapping[LeftOut, tuple[str, ...]]
@@ -177,7 +175,7 @@ def select_pairs(connection: Connection, reader: Reader, plan: Plan, gates: RowG
     left_out = Counter(_counts_by_status(connection))
     lacking: dict[LeftOut, list[str]] = {reason: [] for reason in REFUSABLE}
     noted: dict[str, tuple[Released, BlindCounts]] = {}
-    num_chains = num_overturned = num_drafts = 0
+    num_chains = num_drafts = 0
     for pair_id, row in reader.candidates():
         if isinstance(row, LeftOut):
             left_out[row.value] += 1
@@ -186,9 +184,7 @@ def select_pairs(connection: Connection, reader: Reader, plan: Plan, gates: RowG
             continue
         gates.look_at(row)
         noted[pair_id] = _note(row), _blind(row)
-        is_whole = reader.is_whole(row.chain)
-        num_chains += is_whole
-        num_overturned += is_whole and row.overturned is not None
+        num_chains += reader.is_whole(row.chain)
         num_drafts += len(row.drafts)
     split_of = _split(connection, noted, plan)
     released = {
@@ -202,7 +198,6 @@ def select_pairs(connection: Connection, reader: Reader, plan: Plan, gates: RowG
         released=released,
         blind={pair_id: noted[pair_id][1] for pair_id in released},
         num_chains=num_chains,
-        num_overturned=num_overturned,
         num_drafts=num_drafts,
         left_out={reason: left_out[reason] for reason in sorted(left_out)},
         lacking={reason: tuple(pair_ids) for reason, pair_ids in lacking.items() if pair_ids},

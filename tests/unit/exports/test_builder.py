@@ -195,6 +195,7 @@ def test_a_tiny_release_has_only_train(studio: "Studio") -> None:
         "croissant.json",
         "train-00000-of-00001.parquet",  # annotations
         "train-00000-of-00001.parquet",  # default
+        "train-00000-of-00001.parquet",  # preference
         "train-00000-of-00001.parquet",  # prompts
         "gaps.svg",
         "impressions.svg",

@@ -102,12 +102,30 @@ def test_both_orders_of_a_chain_show_and_name_the_images_in_that_order(folder: P
 
 
 def test_a_preference_is_a_chain_over_the_draft_it_overturned(folder: Path) -> None:
-    rows = read_rows(folder, "preference")
+    rows = [r for r in read_rows(folder, "preference") if said(r, "chosen").startswith("<think>")]
     assert len(rows) == 2 * 8  # of 30 drafts every fourth, from the second on
     for row in rows:
+        assert said(row, "prompt").count("at once") == 0
         chosen, rejected = (row[c][0]["content"][0]["text"][-19:] for c in ("chosen", "rejected"))
         assert chosen.endswith(f"<answer>{row['label']}</answer>")
         assert rejected.endswith(f"<answer>{3 - int(row['label'])}</answer>")
+
+
+def said(row: dict[str, Any], column: str) -> str:
+    return "".join(part["text"] or "" for part in row[column][0]["content"])
+
+
+def test_elsewhere_the_right_answer_is_preferred_by_who_is_asked_for_it_at_once(
+    folder: Path,
+) -> None:
+    rows = read_rows(folder, "preference")
+    assert len(rows) == 60
+    at_once = [row for row in rows if not said(row, "chosen").startswith("<think>")]
+    assert len(at_once) == 60 - 2 * 8
+    for row in at_once:
+        assert said(row, "chosen") == f"<answer>{row['label']}</answer>"
+        assert said(row, "rejected") == f"<answer>{3 - int(row['label'])}</answer>"
+        assert said(row, "prompt").endswith("write the answer at once.")
 
 
 def test_every_pair_has_a_prompt_in_both_orders_with_the_right_digit(folder: Path) -> None:
@@ -133,7 +151,8 @@ def test_an_approved_draft_is_no_preference_and_an_edited_one_is(
     ):
         studio.judge(pair, "A", chain=chain, status=status, draft=drafts[pair.pair_id])
     built = build_release(studio.workspace, studio.store, "0.1.0")
-    preferred = {row["pair_id"] for row in read_rows(built.path, "preference")}
+    rows = read_rows(built.path, "preference")
+    preferred = {r["pair_id"] for r in rows if said(r, "chosen").startswith("<think>")}
     assert preferred == {edited.pair_id}
 
 

@@ -196,7 +196,7 @@ def test_a_configuration_that_is_named_and_empty_refuses_the_release(studio: "St
         build(studio, "1.0.0", "configurations: [default, cot]")
     build(studio, "1.0.0")
     configurations = read_manifest(studio.workspace, "1.0.0").counts.configurations
-    assert list(configurations) == ["default", "prompts", "annotations"]
+    assert list(configurations) == ["default", "prompts", "preference", "annotations"]
 
 
 def test_a_plan_is_written_into_the_manifest(judged: "Studio") -> None:

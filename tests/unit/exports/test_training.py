@@ -216,7 +216,7 @@ def test_grpo_takes_a_configuration_and_its_rewards_read_the_label(
     assert changed(bench, trainer.model) == {"visual", "language_model"}
 
 
-def test_dpo_takes_preference_where_a_draft_was_overturned(bench: Bench) -> None:
+def test_dpo_takes_preference_and_prefers_the_chosen(bench: Bench) -> None:
     from trl import DPOConfig, DPOTrainer
 
     rows = bench.load("preference")

@@ -227,6 +227,9 @@ def test_a_row_that_breaks_a_rule_is_named(
     assert any(each.startswith(f"{TRAIN}: pair {named[0]}: {problem}") for each in found), found
 
 
+AT_ONCE = [{"role": "assistant", "content": [{"type": "text", "text": "<answer>2</answer>"}]}]
+
+
 @pytest.mark.parametrize(
     ("config", "change", "problem"),
     [
@@ -236,6 +239,8 @@ def test_a_row_that_breaks_a_rule_is_named(
         ("prompts", {"images": []}, "images does not hold two images"),
         ("preference", {"chosen": None}, "chosen is empty"),
         ("preference", {"rejected": []}, "rejected is empty"),
+        ("preference", {"chosen": AT_ONCE}, "chosen is <answer>2</answer> in order AB, for A"),
+        ("cot", {"completion": AT_ONCE}, "completion: expected one <think> block"),
     ],
 )
 def test_a_row_in_an_order_that_breaks_a_rule_is_named(
