@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from annotators.quality.agreement import measure_agreement
 from creativepair.checksums import describe_file, digest_files
 from creativepair.errors import StateError
 from creativepair.publication import building_folder, publish
@@ -30,7 +31,7 @@ from exports.configurations import CONFIGURATIONS, Renderer
 from exports.counts import Tally
 from exports.croissant import CROISSANT_FILE, render_croissant
 from exports.earlier import find_base
-from exports.gates import ReleaseRefusedError, measure_blind
+from exports.gates import ReleaseRefusedError
 from exports.leakage import refuse_leaks
 from exports.manifest import (
     MANIFEST_FILE,
@@ -183,8 +184,7 @@ def _write_data(
 
 
 def _measure_agreement(selection: Selection) -> BlindAgreement:
-    items = {pair_id: one.item_id for pair_id, one in selection.released.items()}
-    measured = measure_blind(selection.blind, items)
+    measured = measure_agreement(selection.blind, selection.item)
     return BlindAgreement(
         pairs=measured.raw.n,
         **{

@@ -9,6 +9,16 @@ from exports.labels import Answer
 from exports.plan import Plan
 from exports.splits import Split
 
+_KINDS = {
+    "relabelled": ("answer.labels.values",),
+    "moved": ("split", "item_id"),
+    "repainted": ("pictures",),
+    "rechained": ("chain",),
+    "reworded": ("item_text",),
+    "recounted": ("answer.counts",),
+}
+"""What of a pair in both releases differs, for each kind of change."""
+
 
 @dataclass(frozen=True, slots=True)
 class Released:
@@ -67,25 +77,17 @@ class Changes:
 
 def compare(old: Mapping[str, Released], new: Mapping[str, Released]) -> Changes:
     """Compare what two releases say, by pair id."""
-    both = [(pair_id, old[pair_id], new[pair_id]) for pair_id in sorted(old.keys() & new.keys())]
-
-    def differing(*names: str) -> tuple[str, ...]:
-        return tuple(
-            pair_id
-            for pair_id, was, now in both
-            if any(_follow(was, name) != _follow(now, name) for name in names)
-        )
-
-    return Changes(
-        added=tuple(sorted(new.keys() - old.keys())),
-        removed=tuple(sorted(old.keys() - new.keys())),
-        relabelled=differing("answer.labels.values"),
-        moved=differing("split", "item_id"),
-        repainted=differing("pictures"),
-        rechained=differing("chain"),
-        reworded=differing("item_text"),
-        recounted=differing("answer.counts"),
-    )
+    found: dict[str, list[str]] = {field.name: [] for field in fields(Changes)}
+    for pair_id, now in new.items():
+        was = old.get(pair_id)
+        if was is None:
+            found["added"].append(pair_id)
+            continue
+        for kind, names in _KINDS.items():
+            if any(_follow(was, name) != _follow(now, name) for name in names):
+                found[kind].append(pair_id)
+    found["removed"] = [pair_id for pair_id in old if pair_id not in new]
+    return Changes(**{kind: tuple(sorted(pair_ids)) for kind, pair_ids in found.items()})
 
 
 def compare_plans(old: Plan, new: Plan) -> list[str]:

@@ -1,9 +1,13 @@
 """Counting what a release holds, row by row as it is written, for its manifest and its card."""
 
+from array import array
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
 
 from creativepair.protocol import Protocol
 from exports.manifest import Agreement, BlindAgreement, Counts
@@ -31,7 +35,9 @@ class Tally:
         self._configurations: dict[ConfigName, Counter[Split]] = defaultdict(Counter)
         self._seen: dict[str, set[str]] = defaultdict(set)
         self._false_signs: list[float] = []
-        self._impressions = [0] * (len(_IMPRESSIONS) + 1)
+        # Of each picture's every appearance, in columns: a hash of its pixels, and the bin of its
+        # impressions, -1 where they are not known.
+        self._pictures, self._impressions = array("q"), array("b")
         self._gaps = [0] * (len(_GAPS) + 1)
         self._findings = {
             question.id: Counter[str]()
@@ -48,7 +54,6 @@ class Tally:
         for name, records in written.items():
             self._configurations[name][split] += len(records)
         self._seen["items"].add(row.item.item_id)
-        self._seen["images"].update(image.pixel_sha256 for image in row.images)
         self._by["labels"][labels.label] += 1
         self._by["label_sources"][labels.source] += 1
         self._by["randomised"][_RANDOMISED[row.counts.randomised]] += 1
@@ -66,12 +71,13 @@ class Tally:
 
     def counts(self, blind: BlindAgreement) -> Counts:
         """Return what was counted, with what was measured beside it."""
+        pictures = np.array(self._pictures, dtype=np.int64)
         by = {name: dict(sorted(counter.items())) for name, counter in self._by.items()}
         return Counts(
             rows=self._num["rows"],
             synthetic_rows=self._num["synthetic_rows"],
             items=len(self._seen["items"]),
-            images=len(self._seen["images"]),
+            images=len(np.unique(pictures)),
             splits=_in_order(self._splits),
             configurations={
                 name: _in_order(counter)
@@ -94,7 +100,7 @@ class Tally:
                 for one, other in _COMPARED
             },
             blind_agreement=blind,
-            impressions=_name_bins(_IMPRESSIONS, self._impressions),
+            impressions=_name_bins(_IMPRESSIONS, self._count_impressions(pictures)),
             gaps=_name_bins(_GAPS, self._gaps, " %"),
             findings={
                 question: {name: counter[name] for name in FINDINGS}
@@ -111,12 +117,17 @@ class Tally:
         for image, shown in zip(
             row.images, (counts.impressions_a, counts.impressions_b), strict=True
         ):
-            # An image stands in several pairs, and counts once.
-            if shown is not None and image.pixel_sha256 not in self._seen["shown"]:
-                self._seen["shown"].add(image.pixel_sha256)
-                self._impressions[bisect_right(_IMPRESSIONS, shown)] += 1
+            self._pictures.append(hash(image.pixel_sha256))
+            self._impressions.append(-1 if shown is None else bisect_right(_IMPRESSIONS, shown))
         if row.labels.source == "ctr" and row.counts.rel_gap is not None:
             self._gaps[bisect_right(_GAPS, 100 * row.counts.rel_gap)] += 1
+
+    def _count_impressions(self, pictures: NDArray[np.int64]) -> list[int]:
+        """Return how many pictures are in each bin; each counts once, whatever pairs it is in."""
+        bins = np.array(self._impressions, dtype=np.int64)
+        _, first = np.unique(pictures[bins >= 0], return_index=True)
+        counted = np.bincount(bins[bins >= 0][first], minlength=len(_IMPRESSIONS) + 1)
+        return [int(count) for count in counted]
 
     def _add_findings(self, row: Row) -> None:
         for finding in row.chain.findings if row.chain else ():

@@ -13,6 +13,7 @@ from exports.configurations import DEFAULT
 from exports.labels import Answer, Counts, Labels
 from exports.listing import ReleaseSummary, list_releases, read_manifest
 from exports.manifest import Manifest
+from exports.notes import Notes
 from exports.parquet import Record, parse_name, read_records
 from exports.plan import LabelSource
 from exports.versions import check_version, is_free
@@ -28,10 +29,10 @@ _COLUMNS = [
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """An earlier release: its manifest, and what it says by pair id."""
+    """An earlier release: its manifest, and what it says of each pair."""
 
     manifest: Manifest
-    released: dict[str, Released]
+    released: Notes[Released]
 
 
 def read_earlier(workspace: Workspace, version: str) -> Earlier:
@@ -110,9 +111,9 @@ def _renews(release: ReleaseSummary) -> bool:
     return follows is not None and not follows.kept
 
 
-def _read(folder: Path, manifest: Manifest) -> dict[str, Released]:
+def _read(folder: Path, manifest: Manifest) -> Notes[Released]:
     source = manifest.settings.plan.label_source
-    released = {}
+    released: Notes[Released] = Notes()
     for path in sorted(manifest.files):
         name = parse_name(path)
         if name and name.config == DEFAULT.name:

@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from pydantic import ValidationError
 
-from annotators.quality.agreement import Agreement, measure_agreement
+from annotators.quality.agreement import measure_agreement
 from annotators.quality.estimates import Ints
-from annotators.quality.verdicts import ANSWERS, number_items
 from creativepair.blobs import BlobStore
 from creativepair.chain import Chain, check_chain
 from creativepair.errors import ChainError, StateError
@@ -103,26 +101,14 @@ class RowGates:
         ]
 
 
-def measure_blind(blind: Mapping[str, Sequence[int]], items: Mapping[str, str]) -> Agreement:
-    """Measure the agreement of blind verdicts.
-
-    Args:
-        blind: by pair, how many people gave each answer.
-        items: item of each pair.
-    """
-    return measure_agreement(_to_counts(blind), number_items(list(blind), items))
-
-
-def find_disagreement(
-    blind: Mapping[str, Sequence[int]], items: Mapping[str, str], asked: AgreementThresholds
-) -> list[Refusal]:
+def find_disagreement(blind: Ints, item: Ints, asked: AgreementThresholds) -> list[Refusal]:
     """Hold the agreement of blind verdicts against what a plan asks.
 
     Args:
-        blind: by pair, how many people gave each answer.
-        items: item of each pair.
+        blind: how many people gave each answer, [num_pairs, num_answers].
+        item: number of each pair's item, [num_pairs].
     """
-    shared = int((_to_counts(blind).sum(axis=1) > 1).sum())
+    shared = int((blind.sum(axis=1) > 1).sum())
     problems = []
     if shared < asked.min_pairs:
         problems.append(
@@ -130,7 +116,7 @@ def find_disagreement(
         )
     wanted = {"raw": asked.min_raw, "alpha": asked.min_alpha, "ac1": asked.min_ac1}
     if any(limit is not None for limit in wanted.values()):
-        measured = measure_blind(blind, items)
+        measured = measure_agreement(blind, item)
         for name, limit in wanted.items():
             value = getattr(measured, name).value
             if limit is not None and (value is None or value < limit):
@@ -161,10 +147,6 @@ def name_offenders(what: str, offenders: Mapping[str, str] | Sequence[str]) -> s
 def count_pairs(number: int) -> str:
     """Say how many pairs have something."""
     return "1 pair has" if number == 1 else f"{number:,} pairs have"
-
-
-def _to_counts(blind: Mapping[str, Sequence[int]]) -> Ints:
-    return np.array(list(blind.values()), dtype=np.int64).reshape(len(blind), len(ANSWERS))
 
 
 def _words_in(chain: Chain) -> tuple[str, ...]:

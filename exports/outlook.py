@@ -105,7 +105,7 @@ def prepare(workspace: Workspace, plan: Plan, base: Base) -> Build:
 def look_out(connection: Connection, build: Build) -> tuple[Outlook, Reader]:
     """Choose the pairs and look at the gates; the reader goes through what was chosen."""
     plan, base = build.plan, build.base
-    kept = {p: one.answer for p, one in base.released.items()} if base and build.keeps else {}
+    kept = base.released if base and build.keeps else {}
     reader = Reader(connection, plan, build.protocol, kept)
     gates = RowGates(build.protocol, build.workspace.derivatives)
     selection = select_pairs(connection, reader, plan, gates)
@@ -115,9 +115,7 @@ def look_out(connection: Connection, build: Build) -> tuple[Outlook, Reader]:
         *_refuse_lacking(selection, plan),
         *_refuse_configurations(selection, plan),
         *_refuse_other_source(build),
-        *find_disagreement(
-            selection.blind, {p: r.item_id for p, r in selection.released.items()}, plan.agreement
-        ),
+        *find_disagreement(selection.blind, selection.item, plan.agreement),
     ]
     changes = compare(base.released, selection.released) if base else Changes()
     following = (

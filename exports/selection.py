@@ -2,17 +2,20 @@
 
 All of it is read in one transaction: a release is one state of the workspace, also while people
 work. Pairs are gone through a few at a time, once to choose them and once more to write them; what
-is kept between the two is a short note on each, so memory does not grow with images or texts.
+is kept between the two is a short note on each, on disk, so memory hardly grows with pairs.
 """
 
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
+import numpy as np
 from sqlalchemy import Connection
 
+from annotators.quality.estimates import Ints
 from annotators.quality.verdicts import ANSWERS, select_blind, select_targets
 from annotators.state import to_judgements
 from creativepair.chain import Chain
@@ -24,13 +27,12 @@ from creativepair.store.splits import SplitRecords, read_splits
 from exports.changes import Released, digest_text
 from exports.gates import RowGates
 from exports.labels import REFUSABLE, Answer, LeftOut, choose_chain, decide_answer
+from exports.notes import Notes
 from exports.plan import Plan
 from exports.rows import Row
 from exports.splits import SPLITS, Shown, Split, assign_splits, link_items
 
 T = TypeVar("T")
-BlindCounts = tuple[int, ...]
-"""How many people gave each answer of `ANSWERS` before anything was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +40,57 @@ class Selection:
     """What a release is made from.
 
     Attributes:
-        released: what the release will say of each pair, by id, sorted by item and id.
-        blind: blind verdicts on each of them.
+        released: what the release will say of each pair, by id, in the order of items and ids.
+        blind: how many people gave each of `ANSWERS` to each of them before anything was shown,
+            [num_released, num_answers].
+        item: number of each one's item, [num_released].
         num_chains, num_drafts: of all pairs that might have been released; whole chains.
+        splits: pairs per split; a split without pairs is absent.
         left_out: how many pairs are not released, by reason; `status_…` are no candidates.
         lacking: judged pairs without what a plan may ask for, by reason.
     """
 
-    released: Mapping[str, Released]
-    blind: Mapping[str, BlindCounts]
+    released: Notes[Released]
+    blind: Ints
+    item: Ints
+    splits: Mapping[Split, int]
     num_chains: int
     num_drafts: int
     left_out: Mapping[str, int]
     lacking: Mapping[LeftOut, tuple[str, ...]]
 
-    def pair_ids(self, split: Split) -> list[str]:
-        """Return the pairs of a split, those of an item beside each other."""
-        return [pair_id for pair_id, each in self.released.items() if each.split == split]
-
-    @property
-    def splits(self) -> dict[Split, int]:
-        """Pairs per split; a split without pairs is absent."""
-        counts = Counter(each.split for each in self.released.values())
-        return {split: counts[split] for split in SPLITS if counts[split]}
+    def pair_ids(self, split: Split) -> Iterator[str]:
+        """Go through the pairs of a split, those of an item beside each other."""
+        return (pair_id for pair_id, each in self.released.in_order() if each.split == split)
 
     @property
     def records(self) -> SplitRecords:
         """Where released items and pictures stand."""
-        each = self.released.values()
-        return SplitRecords(
-            items={one.item_id: one.split for one in each},
-            pictures={picture: one.split for one in each for picture in one.pictures},
-        )
+        items: dict[str, Split] = {}
+        pictures: dict[str, Split] = {}
+        for _, each in self.released.in_order():
+            items[each.item_id] = each.split
+            pictures |= dict.fromkeys(each.pictures, each.split)
+        return SplitRecords(items, pictures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """A pair before its split is known; `blind` counts people by answer."""
+
+    released: Released
+    blind: tuple[int, ...]
+
+    @property
+    def item_id(self) -> str:
+        return self.released.item_id
 
 
 class Reader:
     """Makes rows of what the store holds, under one plan.
 
     Args:
-        kept: answers of an earlier release that stay as they are, by pair id.
+        kept: an earlier release whose answers stay as they are, by pair id.
     """
 
     def __init__(
@@ -84,7 +98,7 @@ class Reader:
         connection: Connection,
         plan: Plan,
         protocol: Protocol,
-        kept: Mapping[str, Answer],
+        kept: Mapping[str, Released],
     ) -> None:
         self._connection = connection
         self._plan = plan
@@ -130,12 +144,17 @@ class Reader:
         if not chosen.synthetic and (image_a.synthetic or image_b.synthetic):
             return LeftOut.NOT_IN_PLAN
         judgements = self._counted(candidate)
-        answer = self._kept.get(pair.pair_id) or decide_answer(
-            candidate.evidence,
-            judgements,
-            candidate.adjudication,
-            self._protocol.version,
-            self._plan,
+        kept = self._kept.get(pair.pair_id)
+        answer = (
+            kept.answer
+            if kept
+            else decide_answer(
+                candidate.evidence,
+                judgements,
+                candidate.adjudication,
+                self._protocol.version,
+                self._plan,
+            )
         )
         if isinstance(answer, LeftOut):
             return answer
@@ -174,7 +193,7 @@ def select_pairs(connection: Connection, reader: Reader, plan: Plan, gates: RowG
     """
     left_out = Counter(_counts_by_status(connection))
     lacking: dict[LeftOut, list[str]] = {reason: [] for reason in REFUSABLE}
-    noted: dict[str, tuple[Released, BlindCounts]] = {}
+    noted: Notes[_Noted] = Notes()
     num_chains = num_drafts = 0
     for pair_id, row in reader.candidates():
         if isinstance(row, LeftOut):
@@ -183,20 +202,27 @@ def select_pairs(connection: Connection, reader: Reader, plan: Plan, gates: RowG
                 lacking[row].append(pair_id)
             continue
         gates.look_at(row)
-        noted[pair_id] = _note(row), _blind(row)
+        noted[pair_id] = _Noted(_note(row), _blind(row))
         num_chains += reader.is_whole(row.chain)
         num_drafts += len(row.drafts)
-    split_of = _split(connection, noted, plan)
-    released = {
-        pair_id: replace(noted[pair_id][0], split=split)
-        for pair_id, split in split_of.items()
-        if split is not None
-    }
-    if held_out := len(split_of) - len(released):
-        left_out[LeftOut.BRIDGES_SPLITS.value] = held_out
+    released: Notes[Released] = Notes()
+    blind, item, splits = array("q"), array("q"), Counter[Split]()
+    item_numbers: dict[str, int] = {}
+    for (pair_id, note), split in zip(
+        noted.in_order(), _split(connection, noted, plan), strict=True
+    ):
+        if split is None:
+            left_out[LeftOut.BRIDGES_SPLITS.value] += 1
+            continue
+        released[pair_id] = replace(note.released, split=split)
+        blind.extend(note.blind)
+        item.append(item_numbers.setdefault(note.item_id, len(item_numbers)))
+        splits[split] += 1
     return Selection(
         released=released,
-        blind={pair_id: noted[pair_id][1] for pair_id in released},
+        blind=np.array(blind, dtype=np.int64).reshape(len(item), len(ANSWERS)),
+        item=np.array(item, dtype=np.int64),
+        splits={split: splits[split] for split in SPLITS if splits[split]},
         num_chains=num_chains,
         num_drafts=num_drafts,
         left_out={reason: left_out[reason] for reason in sorted(left_out)},
@@ -204,17 +230,18 @@ def select_pairs(connection: Connection, reader: Reader, plan: Plan, gates: RowG
     )
 
 
-def _split(
-    connection: Connection, noted: Mapping[str, tuple[Released, BlindCounts]], plan: Plan
-) -> dict[str, Split | None]:
-    """Return each pair's split, in the order of items and ids."""
-    shown = [Shown(pair_id, one.item_id, one.pictures) for pair_id, (one, _) in noted.items()]
+def _split(connection: Connection, noted: Notes[_Noted], plan: Plan) -> Iterator[Split | None]:
+    """Go through each pair's split, in the order of items and ids."""
     # Links are found over everything known, not only over what is released today: what is judged
     # later then finds its place taken by nobody else.
-    links = link_items(releases.list_pictures(connection))
-    choice = plan.splits
+    links = link_items(releases.iterate_pictures(connection))
     return assign_splits(
-        shown, links, read_splits(connection), seed=choice.seed, shares=choice.shares
+        (Shown(one.item_id, one.released.pictures) for _, one in noted.in_order()),
+        {one.item_id for _, one in noted.in_order()},
+        links,
+        read_splits(connection),
+        seed=plan.splits.seed,
+        shares=plan.splits.shares,
     )
 
 
@@ -230,7 +257,7 @@ def _note(row: Row) -> Released:
     )
 
 
-def _blind(row: Row) -> BlindCounts:
+def _blind(row: Row) -> tuple[int, ...]:
     protocols = {judgement.protocol for judgement in row.judgements}  # one at most
     first = [one for p in protocols for one in select_blind(select_targets(row.judgements, p))]
     given = Counter(judgement.blind for judgement in first)

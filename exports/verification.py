@@ -7,6 +7,7 @@ manifest promises, their rows.
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from creativepair.checksums import FileEntry, describe_file, digest_files
 from creativepair.errors import InputError, StateError
 from creativepair.workspace import Workspace
 from exports.configurations import CONFIGURATIONS
-from exports.leakage import Leakage
+from exports.leakage import find_leaks, read_leaking
 from exports.listing import find_release
 from exports.manifest import (
     MANIFEST_FILE,
@@ -131,20 +132,21 @@ def _check_file(name: str, path: Path, promised: FileEntry) -> Iterator[str]:
 
 def _check_data(folder: Path, manifest: Manifest) -> Iterator[str]:
     rules = Rules(manifest.lineage.protocol, manifest.settings.plan.label_source)
-    leakage = Leakage()
+    readable = set()
     num_rows: dict[str, Counter[str]] = defaultdict(Counter)
     for path, name in _data_files(manifest):
         found = []
         for problem, record in _check_table(folder / path, name, rules):
             if record is not None:
                 num_rows[name.config][name.split] += 1
-                leakage.add(name.split, record)
+                readable.add(path)
             if problem:
                 found.append(problem)
         yield from (f"{path}: {problem}" for problem in found[:_SHOWN_PER_FILE])
         if len(found) > _SHOWN_PER_FILE:
             yield f"{path}: {len(found) - _SHOWN_PER_FILE} more problems"
-    yield from leakage.problems()
+    with suppress(pa.ArrowException, OSError):  # a file that cannot be read is named above
+        yield from find_leaks(lambda: read_leaking(folder, sorted(readable)))
     yield from rules.repeats()
     counts = manifest.counts
     held = {name: dict(counter) for name, counter in num_rows.items()}

@@ -48,12 +48,30 @@ def cluster_hashes(hashes: Iterable[str], radius: int = RADIUS_BITS) -> list[lis
     """
     distinct = sorted(set(hashes))
     values = np.array([int(text, 16) for text in distinct], dtype=np.uint64)
-    clusters = []
-    for rows in _split_parts(_label_parts(values, radius)):
-        part = [distinct[row] for row in rows]
-        for start in range(0, len(part), _LARGEST_LINKAGE):
-            clusters += _link(part[start : start + _LARGEST_LINKAGE], radius)
-    return clusters
+    clusters: dict[int, list[str]] = defaultdict(list)
+    for text, label in zip(distinct, label_clusters(values, radius).tolist(), strict=True):
+        clusters[label].append(text)
+    return [clusters[label] for label in sorted(clusters)]
+
+
+def label_clusters(hashes: Hashes, radius: int = RADIUS_BITS) -> Rows:
+    """Cluster hashes as `cluster_hashes` does, and return the number of each one's cluster.
+
+    Args:
+        hashes: [n], in any order; equal ones are in one cluster.
+
+    Returns:
+        Numbers from 0, in a fixed order of the clusters, [n].
+    """
+    distinct, places = np.unique(hashes, return_inverse=True)
+    labels = np.empty(len(distinct), dtype=np.int64)
+    num_clusters = 0
+    for rows in _split_parts(_label_parts(distinct, radius)):
+        for start in range(0, len(rows), _LARGEST_LINKAGE):
+            run = rows[start : start + _LARGEST_LINKAGE]
+            labels[run] = num_clusters + _link(distinct[run], radius)
+            num_clusters = int(labels[run].max()) + 1
+    return labels[places]
 
 
 def _label_parts(values: Hashes, radius: int) -> NDArray[np.int32]:
@@ -93,14 +111,14 @@ def _split_parts(labels: NDArray[np.int32]) -> Iterator[list[int]]:
             yield rows[start:end]
 
 
-def _link(hashes: list[str], radius: int) -> list[list[str]]:
+def _link(hashes: Hashes, radius: int) -> Rows:
+    """Return the number of each hash's cluster, from 0 in the order of the hashes, [n]."""
     if len(hashes) == 1:
-        return [hashes]
-    distances = hamming_matrix(hashes)
+        return np.zeros(1, dtype=np.int64)
+    distances = hamming_matrix([f"{value:016x}" for value in hashes.tolist()])
     if distances.max() <= radius:  # most parts are a picture and its copies
-        return [hashes]
+        return np.zeros(len(hashes), dtype=np.int64)
     tree = linkage(squareform(distances, checks=False).astype(np.float64), "complete")
-    clusters: dict[int, list[str]] = defaultdict(list)
-    for number, phash in zip(fcluster(tree, radius, "distance").tolist(), hashes, strict=True):
-        clusters[number].append(phash)
-    return list(clusters.values())
+    labels = fcluster(tree, radius, "distance")
+    _, first, numbers = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[numbers]

@@ -29,6 +29,9 @@ CHUNK = 500
 """Pairs that are read at once: what a release holds in memory does not grow with it."""
 
 
+_PICTURES = 5_000
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What splits ask of a creative."""
@@ -60,11 +63,11 @@ class Candidate:
     drafts: tuple[Draft, ...]
 
 
-def list_pictures(connection: Connection) -> list[Picture]:
-    """List the picture of every creative."""
+def iterate_pictures(connection: Connection) -> Iterator[Picture]:
+    """Go through the picture of every creative."""
     names = ("item_id", "creative_id", "pixel_sha256", "phash", "recipe")
-    query = select(*(creatives.c[name] for name in names))
-    return [Picture(*row) for row in connection.execute(query)]
+    query = select(*(creatives.c[name] for name in names)).execution_options(yield_per=_PICTURES)
+    return (Picture(*row) for row in connection.execute(query))
 
 
 def iterate_candidates(connection: Connection, protocol: str) -> Iterator[Candidate]:

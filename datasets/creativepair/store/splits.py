@@ -1,8 +1,8 @@
 """In which split each released item and picture stands; written once, moved never."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Literal
 
 from sqlalchemy import Connection, insert, select
@@ -14,13 +14,15 @@ from creativepair.store.tables import split_records
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
+_ROWS_AT_ONCE = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class SplitRecords:
     """Splits by item id, and by the SHA-256 of a picture's pixels."""
 
-    items: Mapping[str, Split]
-    pictures: Mapping[str, Split]
+    items: dict[str, Split]
+    pictures: dict[str, Split]
 
 
 def read_splits(connection: Connection) -> SplitRecords:
@@ -46,7 +48,6 @@ def record_splits(
     """
     take_turn(connection, "splits")
     known = read_splits(connection)
-    rows = []
     for kind, new, old in (
         ("item", released.items, known.items),
         ("picture", released.pictures, known.pictures),
@@ -56,10 +57,10 @@ def record_splits(
                 f"{kind} {moved[0]} was released in {old[moved[0]]} meanwhile",
                 hint="Build again: the splits that stand now are taken then.",
             )
-        rows += [
+        rows = (
             {"kind": kind, "key": key, "split": split, "version": version, "recorded_at": now}
             for key, split in sorted(new.items())
             if key not in old
-        ]
-    if rows:
-        connection.execute(insert(split_records), rows)
+        )
+        while some := list(islice(rows, _ROWS_AT_ONCE)):
+            connection.execute(insert(split_records), some)

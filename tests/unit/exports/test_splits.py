@@ -24,13 +24,13 @@ def group_items(known: Sequence[Picture], radius: int = 4) -> dict[str, str]:
 
 
 def pairs_of(known: Sequence[Picture]) -> list[Shown]:
-    """A pair for every two pictures of an item, and for a single one with itself."""
+    """A pair for every two pictures of an item, and for a single one with itself; by item."""
     by_item: dict[str, list[Picture]] = {}
     for each in known:
         by_item.setdefault(each.item_id, []).append(each)
     return [
-        Shown(f"{a.creative_id}+{b.creative_id}", item_id, (a.pixel_sha256, b.pixel_sha256))
-        for item_id, shown in by_item.items()
+        Shown(item_id, (a.pixel_sha256, b.pixel_sha256))
+        for item_id, shown in sorted(by_item.items())
         for a, b in ([*combinations(sorted(set(shown), key=str), 2)] or [(shown[0], shown[0])])
     ]
 
@@ -39,8 +39,9 @@ def split_pairs(
     known: Sequence[Picture], recorded: SplitRecords = NOTHING
 ) -> dict[Shown, Split | None]:
     shown = pairs_of(known)
-    split_of = assign_splits(shown, link_items(known), recorded)
-    return {pair: split_of[pair.pair_id] for pair in shown}
+    items = {pair.item_id for pair in shown}
+    found = assign_splits(shown, items, link_items(known), recorded)
+    return dict(zip(shown, found, strict=True))
 
 
 def split_items(known: Sequence[Picture]) -> dict[str, Split | None]:
