@@ -7,8 +7,8 @@ from app.output import emit
 
 if TYPE_CHECKING:
     from annotators.quality.annotator import AnnotatorQuality
-    from annotators.quality.estimates import Estimate
     from annotators.quality.report import QualityReport
+    from creativepair.estimates import Estimate
 
 _COLUMNS = (
     "annotator", "judged", "accuracy", "gold", "left - right", "same again", "changed",

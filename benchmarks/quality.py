@@ -25,10 +25,10 @@ from annotators.quality.agreement import Agreement, measure_agreement
 from annotators.quality.annotator import measure_annotators
 from annotators.quality.bias import measure_bias, measure_changes
 from annotators.quality.dawid_skene import fit_one_coin, weigh_votes
-from annotators.quality.estimates import Estimate, Flags, Floats, Ints
 from annotators.quality.report import measure_quality
 from annotators.quality.simulation import Person, Work, simulate_work
 from annotators.state import to_judgements
+from creativepair.estimates import Estimate, Flags, Floats, Ints
 from creativepair.records import Arm, JudgementEvent, Step
 
 ACCURACIES = (0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)

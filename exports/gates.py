@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from annotators.quality.agreement import measure_agreement
-from annotators.quality.estimates import Ints
 from creativepair.blobs import BlobStore
 from creativepair.chain import Chain, check_chain
 from creativepair.errors import ChainError, StateError
+from creativepair.estimates import Ints
 from creativepair.protocol import Protocol
 from creativepair.wording import positional_words
 from exports.plan import AgreementThresholds

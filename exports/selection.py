@@ -15,10 +15,10 @@ from typing import TypeVar
 import numpy as np
 from sqlalchemy import Connection
 
-from annotators.quality.estimates import Ints
 from annotators.quality.verdicts import ANSWERS, select_blind, select_targets
 from annotators.state import to_judgements
 from creativepair.chain import Chain
+from creativepair.estimates import Ints
 from creativepair.protocol import Protocol
 from creativepair.records import ChainStatus, Creative, Draft, Item, Judgement, PairStatus, Step
 from creativepair.store import catalogue, pairs, releases

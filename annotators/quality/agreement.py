@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from annotators.quality.estimates import (
+from creativepair.estimates import (
     Estimate,
     Floats,
     Ints,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from annotators.quality.bias import select_finished
-from annotators.quality.estimates import Estimate, estimate_share
 from annotators.quality.verdicts import (
     VOTES,
     JudgementKey,
@@ -17,6 +16,7 @@ from annotators.quality.verdicts import (
     select_gold,
     select_targets,
 )
+from creativepair.estimates import Estimate, estimate_share
 from creativepair.records import OUTSIDE, Judgement
 
 LONGEST_S = 300.0

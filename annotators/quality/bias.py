@@ -13,15 +13,6 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from annotators.quality.estimates import (
-    Estimate,
-    Flags,
-    Floats,
-    Ints,
-    estimate_statistic,
-    number_names,
-    share_of_sums,
-)
 from annotators.quality.verdicts import (
     BLIND_ARMS,
     VOTES,
@@ -29,6 +20,15 @@ from annotators.quality.verdicts import (
     Sitting,
     key_of,
     number_items,
+)
+from creativepair.estimates import (
+    Estimate,
+    Flags,
+    Floats,
+    Ints,
+    estimate_statistic,
+    number_names,
+    share_of_sums,
 )
 from creativepair.records import Arm, Judgement
 from creativepair.wording import Identity

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from annotators.quality.estimates import Estimate, estimate_statistic, number_names, share_of_sums
 from annotators.quality.verdicts import JudgementKey, Sitting, key_of, number_items
 from creativepair.chain import Chain
+from creativepair.estimates import Estimate, estimate_statistic, number_names, share_of_sums
 from creativepair.records import ChainStatus, Judgement
 
 _KEPT = (ChainStatus.APPROVED, ChainStatus.EDITED)

@@ -24,7 +24,6 @@ from scipy.sparse import csr_array
 from scipy.special import expit, logit
 from scipy.stats import beta
 
-from annotators.quality.estimates import LEVEL, Estimate, Flags, Floats, Ints
 from annotators.quality.verdicts import (
     VOTES,
     select_blind,
@@ -32,6 +31,7 @@ from annotators.quality.verdicts import (
     select_targets,
     to_verdicts,
 )
+from creativepair.estimates import LEVEL, Estimate, Flags, Floats, Ints
 from creativepair.records import Judgement
 from creativepair.wording import Identity
 

@@ -13,7 +13,6 @@ from annotators.quality.annotator import AnnotatorQuality, measure_annotators
 from annotators.quality.bias import ArmBias, Changes, measure_bias, measure_changes
 from annotators.quality.chains import ChainEdits, measure_edits
 from annotators.quality.dawid_skene import WeighedConsensus, weigh_votes
-from annotators.quality.estimates import FEWEST_ITEMS
 from annotators.quality.screening import Screening, screen
 from annotators.quality.verdicts import (
     ANSWERS,
@@ -25,6 +24,7 @@ from annotators.quality.verdicts import (
     select_targets,
     to_verdicts,
 )
+from creativepair.estimates import FEWEST_ITEMS
 from creativepair.records import Judgement
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from annotators.quality.annotator import QUICK_S, AnnotatorQuality
-from annotators.quality.estimates import LEVEL, Estimate, estimate_share
+from creativepair.estimates import LEVEL, Estimate, estimate_share
 
 NOTE = "A sign is a reason to look and to ask, not evidence of misconduct."
 

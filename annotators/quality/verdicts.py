@@ -10,8 +10,8 @@ from typing import get_args
 
 import numpy as np
 
-from annotators.quality.estimates import Ints, number_names
 from creativepair.chain import Chain
+from creativepair.estimates import Ints, number_names
 from creativepair.records import OUTSIDE, Arm, HumanVerdict, Judgement
 from creativepair.wording import Identity
 

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from annotators.quality.estimates import Estimate
 from annotators.quality.report import QualityReport, explain_gaps, say_consensus
 from app.accounts.current import require_role
 from app.bootstrap import served_studio, serves_accounts
 from app.commands.quality import measure_workspace, newest_judged
 from app.commands.users import list_users
 from app.plots import Interval, plot_intervals
+from creativepair.estimates import Estimate
 
 SHOWN = {"draft": "draft", "ctr": "CTR"}
 ARMS = {"draft_first": "draft first", "ctr_first": "CTR first", "both_first": "both first"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from annotators.quality.agreement import Agreement, measure_agreement
-from annotators.quality.estimates import Ints
+from creativepair.estimates import Ints
 
 # Krippendorff 2011, p. 5: four observers, twelve units, five values; 0 where there is none. It is
 # also Gwet's cac.raw4raters.

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from annotators.quality.estimates import estimate_share, estimate_statistic, share_of_sums
+from creativepair.estimates import estimate_share, estimate_statistic, share_of_sums
 
 
 def test_a_share_has_wilsons_interval() -> None:
