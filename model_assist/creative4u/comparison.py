@@ -1,5 +1,9 @@
 """P(A is better) from an engine that sees two images in an order: always both orders, no side bias.
 
+In one order a comparer gives a lead, the log-odds that the image shown first is better. With
+l(x, y) the lead where x is shown first, z = ½ (l(A, B) − l(B, A)) is what it says of the pair, and
+P(A) = sigmoid(z / temperature): what a side adds to l cancels exactly.
+
 Fast mode reads the two digits right after `<answer>`; chain mode lets the model write chains and
 counts their answers, since a digit after a chain only copies what the chain says.
 
@@ -7,14 +11,16 @@ Source: domain of this project, Creative4U; the formulas are ours.
 """
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import expit
 
 from creativepair.chain import ORDERS, Chain, Order, parse_chain
 from creativepair.errors import ChainError
+from creativepair.estimates import Floats
 from creativepair.prompts import Mode, render_prompt
 from creativepair.records import Item
 from model_assist.drafters.drafter import DraftRequest
@@ -22,16 +28,47 @@ from model_assist.engines.engine import Engine, Presentation, Sampling, Written
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """What a comparer says of n pairs.
+
+    Attributes:
+        lead_ab, lead_ba: log-odds that the image shown first is better, where A is it and where B
+            is, [n]; NaN where nothing could be read.
+        num_texts, num_unread: of all pairs; 0 where nothing was written.
+        seconds: of all pairs; None where it was not measured.
+    """
+
+    lead_ab: Floats
+    lead_ba: Floats
+    num_texts: int = 0
+    num_unread: int = 0
+    seconds: float | None = None
+
+    @property
+    def z(self) -> Floats:
+        """What it says of each pair, positive for A, [n]."""
+        return (self.lead_ab - self.lead_ba) / 2
+
+    def prob_a(self, temperature: float = 1.0) -> Floats:
+        """Return P(A is better), [n]; ½ where nothing could be read."""
+        prob: Floats = expit(self.z / temperature)
+        return np.nan_to_num(prob, nan=0.5)
+
+
+@dataclass(frozen=True, slots=True)
 class Voted:
     """What the sampled chains of a pair say.
 
     Attributes:
-        prob_a: None where no chain of an order could be read.
+        leads: log-odds that the image shown first is better, A first and B first: of n readable
+            chains that name it k times, (k + ½) / (n − k + ½); None where none could be read.
+        prob_a: the leads together; None where one is.
         chain, raw_text: of the first chain that agrees with `prob_a`; None where none does.
         failures: why texts could not be read, one for each.
         num_texts, tokens, seconds: of all texts in both orders.
     """
 
+    leads: tuple[float | None, float | None]
     prob_a: float | None
     chain: Chain | None
     raw_text: str | None
@@ -41,39 +78,49 @@ class Voted:
     seconds: float
 
 
-def compare_at_once(
-    engine: Engine, requests: Sequence[DraftRequest], *, temperature: float = 1.0
-) -> NDArray[np.float64]:
-    """Return P(A) in fast mode, shape (requests,).
-
-    With l(x, y) = logprob("1") − logprob("2") for image x first: z = ½ (l(A, B) − l(B, A)), and
-    P(A) = sigmoid(z / temperature). What a side adds to l cancels exactly.
-    """
-    leads = lead_of_a(engine, requests)
-    return np.asarray(1 / (1 + np.exp(-leads / temperature)), dtype=np.float64)
-
-
-def lead_of_a(engine: Engine, requests: Sequence[DraftRequest]) -> NDArray[np.float64]:
-    """Return z of `compare_at_once`, shape (requests,)."""
+def compare_at_once(engine: Engine, requests: Sequence[DraftRequest]) -> Compared:
+    """Compare in fast mode: a lead is logprob("1") − logprob("2")."""
+    start = time.perf_counter()
     scores = engine.score([present(each, o, "answer") for each in requests for o in ORDERS])
-    first, second = scores.reshape(-1, 2).T
-    return np.asarray((first - second) / 2, dtype=np.float64)
+    lead_ab, lead_ba = scores.reshape(-1, 2).T
+    return Compared(lead_ab, lead_ba, seconds=time.perf_counter() - start)
 
 
 def compare_by_chains(
     engine: Engine, requests: Sequence[DraftRequest], sampling: Sampling
 ) -> list[Voted]:
-    """Let the model write `num_samples` chains in each order, and count how they answer.
-
-    In an order, k of n readable chains name A: (k + ½) / (n + 1). The two orders are averaged on
-    logits.
-    """
+    """Let the model write `num_samples` chains in each order, and count how they answer."""
     asked = [present(each, order, "chain") for each in requests for order in ORDERS]
     written = engine.write(asked, sampling)
     return [
         _vote(request, written[2 * number : 2 * number + 2])
         for number, request in enumerate(requests)
     ]
+
+
+def gather_votes(voted: Sequence[Voted]) -> Compared:
+    """Return what chains say of many pairs, as fast mode does."""
+    leads = np.array([[np.nan if lead is None else lead for lead in v.leads] for v in voted])
+    lead_ab, lead_ba = leads.reshape(-1, 2).T
+    return Compared(
+        lead_ab,
+        lead_ba,
+        num_texts=sum(each.num_texts for each in voted),
+        num_unread=sum(len(each.failures) for each in voted),
+        seconds=sum(each.seconds for each in voted),
+    )
+
+
+def join(parts: Sequence[Compared]) -> Compared:
+    """Return what a comparer says of pairs that it was asked about in parts."""
+    seconds = [part.seconds for part in parts]
+    return Compared(
+        lead_ab=np.concatenate([part.lead_ab for part in parts]),
+        lead_ba=np.concatenate([part.lead_ba for part in parts]),
+        num_texts=sum(part.num_texts for part in parts),
+        num_unread=sum(part.num_unread for part in parts),
+        seconds=None if None in seconds else sum(filter(None, seconds)),
+    )
 
 
 def present(request: DraftRequest, order: Order, mode: Mode) -> Presentation:
@@ -95,7 +142,7 @@ def present(request: DraftRequest, order: Order, mode: Mode) -> Presentation:
 def _vote(request: DraftRequest, written: Sequence[Sequence[Written]]) -> Voted:
     read: list[tuple[Chain, str]] = []
     failures: list[str] = []
-    logits = []
+    leads: list[float | None] = []
     for order, texts in zip(ORDERS, written, strict=True):
         chains = []
         for each in texts:
@@ -105,13 +152,18 @@ def _vote(request: DraftRequest, written: Sequence[Sequence[Written]]) -> Voted:
                 cut = "" if each.is_finished else " (cut at the limit of tokens)"
                 failures.append(f"{error.message}{cut}")
         read += chains
-        if chains:
-            for_a = sum(chain.answer(request.protocol) == "A" for chain, _ in chains)
-            logits.append(math.log((for_a + 0.5) / (len(chains) - for_a + 0.5)))
-    prob_a = 1 / (1 + math.exp(-sum(logits) / 2)) if len(logits) == len(ORDERS) else None
+        first = order[0]
+        named = sum(chain.answer(request.protocol) == first for chain, _ in chains)
+        odds = (named + 0.5) / (len(chains) - named + 0.5)
+        leads.append(math.log(odds) if chains else None)
+    lead_ab, lead_ba = leads
+    prob_a = None
+    if lead_ab is not None and lead_ba is not None:
+        prob_a = 1 / (1 + math.exp((lead_ba - lead_ab) / 2))
     chain, raw_text = _agreeing(request, read, prob_a)
     flat = [each for texts in written for each in texts]
     return Voted(
+        leads=(lead_ab, lead_ba),
         prob_a=prob_a,
         chain=chain,
         raw_text=raw_text,

@@ -61,9 +61,9 @@ def chain_for(answer: Identity, order: Order, reason: str = "") -> str:
 
 def test_fast_mode_takes_half_the_difference_of_both_orders() -> None:
     engine = Told(scores=lambda order: {"AB": 3.0, "BA": -1.0}[order])
-    [prob] = compare_at_once(engine, [PAIR])
+    [prob] = compare_at_once(engine, [PAIR]).prob_a()
     assert prob == pytest.approx(1 / (1 + math.exp(-2)))  # ½ (3 − (−1)) = 2
-    [cooled] = compare_at_once(engine, [PAIR], temperature=4.0)
+    [cooled] = compare_at_once(engine, [PAIR]).prob_a(4.0)
     assert cooled == pytest.approx(1 / (1 + math.exp(-0.5)))
     assert [engine.order(each) for each in engine.asked[:2]] == ["AB", "BA"]
     assert all("at once" in each.prompt[0]["content"][-1]["text"] for each in engine.asked)
@@ -73,7 +73,7 @@ def test_fast_mode_takes_half_the_difference_of_both_orders() -> None:
 def test_what_a_side_adds_cancels_and_swapped_images_mirror(lead: float, bias: float) -> None:
     engine = Told(scores=lambda order: (lead if order == "AB" else -lead) + bias)
     swapped = DraftRequest(BLUE, RED, "Mug", None, (), PROTOCOL)
-    prob, mirrored = compare_at_once(engine, [PAIR, swapped])
+    prob, mirrored = compare_at_once(engine, [PAIR, swapped]).prob_a()
     assert prob == pytest.approx(1 / (1 + math.exp(-lead)))
     assert prob + mirrored == pytest.approx(1)
 

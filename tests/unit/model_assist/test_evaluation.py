@@ -1,0 +1,128 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from creativepair.estimates import Flags, Floats, Ints
+from model_assist.creative4u.comparison import Compared
+from model_assist.creative4u.evaluation import (
+    calibration_error,
+    fit_temperature,
+    list_bins,
+    measure_comparer,
+    perfect_band,
+)
+
+N = 4_000
+Drawn = tuple[Floats, Flags, Ints]
+
+
+def draw(seed: int = 0, *, spread: float = 2.0) -> Drawn:
+    """True log-odds, which images are better, and items of four pairs each."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(0, spread, N)
+    return odds, rng.random(N) < expit(odds), np.arange(N) // 4
+
+
+def calibrated(odds: Floats) -> Compared:
+    return Compared(odds, -odds)
+
+
+def test_a_lean_to_one_side_costs_single_orders_and_not_both_together() -> None:
+    odds, better, item = draw()
+    fair = measure_comparer(calibrated(odds), better, item)
+    leaning = measure_comparer(Compared(odds + 3, -odds + 3), better, item)
+    assert leaning.accuracy == fair.accuracy
+    assert (leaning.nll, leaning.ece) == pytest.approx((fair.nll, fair.ece))
+    assert fair.flips.value == 0 < (leaning.flips.value or 0)
+    assert fair.first.value == pytest.approx(0.5)
+    assert (leaning.first.value or 0) > 0.9
+    assert (leaning.one_order.value or 1) < (fair.one_order.value or 0) - 0.1
+    assert (leaning.both_right.value or 1) < (fair.both_right.value or 0) - 0.2
+
+
+def test_naming_the_first_image_always_is_half_right() -> None:
+    _, better, item = draw()
+    measured = measure_comparer(Compared(np.ones(N), np.ones(N)), better, item)
+    assert (measured.accuracy.value, measured.both_right.value) == (0.5, 0.0)
+    assert (measured.flips.value, measured.first.value) == (1.0, 1.0)
+    assert measured.one_order.value == pytest.approx(0.5, abs=0.04)
+    assert measured.nll == pytest.approx(np.log(2))
+
+
+def test_accuracy_is_that_of_the_planted_odds_within_its_interval() -> None:
+    inside = 0
+    truth = float(np.mean(expit(np.abs(np.random.default_rng(1).normal(0, 2, 10**6)))))
+    for seed in range(100):
+        odds, better, item = draw(seed)
+        accuracy = measure_comparer(calibrated(odds), better, item).accuracy
+        assert accuracy.low is not None
+        assert accuracy.high is not None
+        inside += accuracy.low <= truth <= accuracy.high
+    # 95 of 100 have a standard deviation of 2.2.
+    assert inside >= 89
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 6.0])
+def test_the_temperature_that_was_planted_is_found(temperature: float) -> None:
+    odds, better, item = draw()
+    assert fit_temperature(odds * temperature, better) == pytest.approx(temperature, rel=0.1)
+    measured = measure_comparer(
+        calibrated(odds * temperature), better, item, temperature=temperature
+    )
+    assert measured.ece <= measured.ece_band[1]
+
+
+@pytest.mark.parametrize("change", [lambda odds: odds * 2, lambda odds: odds / 2])
+def test_too_much_and_too_little_confidence_are_outside_the_band(
+    change: Callable[[Floats], Floats],
+) -> None:
+    odds, better, _ = draw()
+    prob = expit(change(odds))
+    low, high = perfect_band(prob)
+    assert 0 < low < high < calibration_error(prob, better)
+
+
+def test_the_band_of_a_perfect_comparer_holds_it_nineteen_times_in_twenty() -> None:
+    prob = expit(draw()[0])
+    low, high = perfect_band(prob)
+    rng = np.random.default_rng(1)
+    errors = [calibration_error(prob, rng.random(N) < prob) for _ in range(400)]
+    inside = np.mean([low <= error <= high for error in errors])
+    # 95 % of 400 have a standard deviation of 1.1 %, and the band is one of 1,000 draws.
+    assert 0.91 <= inside <= 0.985
+
+
+def test_what_cannot_be_read_is_never_right_and_counts_as_one_half() -> None:
+    odds, better, item = draw()
+    unread = np.where(np.arange(N) % 2, np.nan, odds)
+    measured = measure_comparer(
+        Compared(unread, -odds, num_texts=2 * N, num_unread=N // 2), better, item
+    )
+    known = np.arange(N) % 2 == 0
+    right = ((odds > 0) == better)[known].sum() / N
+    assert measured.accuracy.value == pytest.approx(right)
+    assert measured.unread.value == 0.25
+    assert measured.flips.n == N // 2
+    assert measured.first.n == 3 * N // 2
+
+
+def test_there_is_nothing_to_measure_without_pairs() -> None:
+    nothing = np.empty(0)
+    with pytest.raises(ValueError, match="no pairs"):
+        measure_comparer(Compared(nothing, nothing), nothing.astype(bool), nothing.astype(int))
+    assert fit_temperature(nothing, nothing.astype(bool)) == 1.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50))
+def test_every_pair_is_in_one_bin_and_swapping_names_changes_nothing(
+    drawn: list[tuple[float, bool]],
+) -> None:
+    prob = np.array([p for p, _ in drawn])
+    better = np.array([a for _, a in drawn])
+    bins = list_bins(prob, better)
+    assert sum(each.right.n for each in bins) == len(drawn)
+    assert calibration_error(prob, better) == pytest.approx(calibration_error(1 - prob, ~better))
