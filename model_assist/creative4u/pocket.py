@@ -79,9 +79,15 @@ class PocketShape(BaseModel):
         return (self.side_px // (MERGE * self.patch_px)) ** 2
 
 
-def make_processor(texts: Iterable[str], shape: PocketShape) -> PairProcessor:
-    """Return a processor whose tokenizer has learned its phrases from the texts."""
-    tokenizer = train_tokenizer(texts, vocab_size=shape.vocab_size)
+def make_processor(
+    texts: Iterable[str], shape: PocketShape, constants: Iterable[str] = ()
+) -> PairProcessor:
+    """Return a processor whose tokenizer has learned its phrases from the texts.
+
+    Args:
+        constants: what prompts say of every item.
+    """
+    tokenizer = train_tokenizer(texts, constants, vocab_size=shape.vocab_size)
     pixels = shape.side_px**2
     images = Qwen2VLImageProcessorPil(
         min_pixels=pixels, max_pixels=pixels, patch_size=shape.patch_px, merge_size=MERGE

@@ -1,12 +1,13 @@
 """A tokenizer for the pocket model: whole phrases are tokens, the digits of a label are not.
 
 Byte-pair merges run over spaces and line ends, so a chain takes a third of the tokens that words
-would take. A lone `1` or `2`, which names an image, stays a token of its own wherever it stands.
+would take, and what every prompt says is one token, however long. A lone `1` or `2`, which names an
+image, stays a token of its own wherever it stands.
 """
 
 from collections.abc import Iterable
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from model_assist.creative4u.processor import IMAGE_TOKEN, VIDEO_TOKEN
@@ -26,8 +27,14 @@ _LONE_DIGIT = r"(?<![0-9])[12](?![0-9.])"
 _BORDER = r"(?:\n|<|: |; |, | \| )"
 
 
-def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> PreTrainedTokenizerFast:
-    """Learn phrases from texts of the kind that the model reads and writes."""
+def train_tokenizer(
+    texts: Iterable[str], constants: Iterable[str] = (), *, vocab_size: int
+) -> PreTrainedTokenizerFast:
+    """Learn phrases from texts of the kind that the model reads and writes.
+
+    Args:
+        constants: texts that become tokens as they are, beyond `vocab_size`.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -44,10 +51,12 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> PreTrainedToken
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    trained = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END_TOKEN,
         pad_token=PAD_TOKEN,
         additional_special_tokens=[SPECIAL_TOKENS[1], *SPECIAL_TOKENS[3:]],
         clean_up_tokenization_spaces=False,
     )
+    trained.add_tokens([AddedToken(text, normalized=False) for text in constants])
+    return trained

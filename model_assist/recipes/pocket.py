@@ -11,15 +11,16 @@ What made it learn within minutes on two cores, measured:
 - a third of the rate once words are learned: at the full rate they undid what the eyes had learned;
 - weights drawn by fan-in (see `pocket.py` of creative4u) and matrices moved by Muon: after two
   minutes Muon read 90 % of the backgrounds right where AdamW read 65 %;
-- bfloat16 products, plain attention, all images of a batch at once, phrases as tokens;
-- one thread: two threads on two virtual cores took twice as long a step.
+- plain attention, all images of a batch at once, phrases as tokens.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import permutations
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,13 @@ from creativepair.synthetic.world import Ad, AdItem, World, compute_utility, dra
 from model_assist.creative4u.pocket import PocketShape, make_model, make_processor
 from model_assist.creative4u.processor import IMAGE_TOKEN, PairProcessor
 from model_assist.creative4u.vision import ImageEncoder
+from model_assist.recipes.muon import Muon
 
 _MASTER_PX = 336
 _DRAWN_PX = 168
+_DRAWN_AT_ONCE = 200
 _IGNORED = -100
 _TEXTS_FOR_TOKENS = 1_500
-_INSTRUCTION_EVERY = 50
 _MAX_TARGET_TOKENS = 600
 _LOG_EVERY = 50
 # Tables of rows, not maps between channels: Muon is not for them.
@@ -136,11 +138,18 @@ def draw_ads(num_items: int, ads_per_item: int, side_px: int, *, seed: int) -> D
     """Draw a world and its ads."""
     world = draw_world(num_items, ads_per_item=ads_per_item, seed=seed)
     items = {item.item_id: item for item in world.items}
-    images = [_draw(items[ad.item_id], ad, side_px) for ad in world.ads]
+    shown = [(items[ad.item_id], ad, side_px) for ad in world.ads]
+    if len(shown) <= _DRAWN_AT_ONCE:  # other processes would only take longer to start
+        images = [_draw(each) for each in shown]
+    else:
+        # Spawned, not forked: threads of torch and a fork do not go together.
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            images = list(pool.map(_draw, shown, chunksize=_DRAWN_AT_ONCE))
     return DrawnAds(world, np.stack(images))
 
 
-def _draw(item: AdItem, ad: Ad, side_px: int) -> Images:
+def _draw(shown: tuple[AdItem, Ad, int]) -> Images:
+    item, ad, side_px = shown
     image = draw_ad(item, ad, side_px=_DRAWN_PX, master_px=_MASTER_PX)
     # As the processor scales what it is given.
     return np.asarray(image.resize((side_px, side_px), Image.Resampling.BICUBIC))
@@ -348,7 +357,7 @@ class PocketRecipe:
         told = self.settings
         side = told.shape.side_px
         self.ads = draw_ads(told.num_items, told.ads_per_item, side, seed=told.world_seed)
-        self.processor = make_processor(self._sample_texts(), told.shape)
+        self.processor = make_processor(self._sample_texts(), told.shape, self._list_constants())
         self.model = make_model(self.processor, told.shape, seed=told.seed)
         per_image = told.shape.tokens_per_image
         self.texts = Texts(self.ads, self.processor, self.protocol, per_image)
@@ -397,8 +406,7 @@ class PocketRecipe:
         losses: dict[str, list[float]] = {}
         for step in range(num_steps):
             self._set_rates(optimisers, rate * self._rate(step, num_steps))
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                kind, loss = make_loss(step)
+            kind, loss = make_loss(step)
             for optimiser in optimisers:
                 optimiser.zero_grad()
             loss.backward()
@@ -418,22 +426,26 @@ class PocketRecipe:
         self.processor.save_pretrained(folder)
 
     def _sample_texts(self) -> list[str]:
-        """Return texts such as the model will read and write, to learn the tokens from.
-
-        What it writes counts most: the instruction, which is the same in all, is among them only
-        now and then.
-        """
+        """Return texts such as the model will read and write, to learn the tokens from."""
         texts = []
-        for number, item in enumerate(self.ads.world.items[:_TEXTS_FOR_TOKENS]):
+        for item in self.ads.world.items[:_TEXTS_FOR_TOKENS]:
             one, two = (self.ads.world.ads[i] for i in self.ads.of_item[item.item_id][:2])
-            record = as_item(item)
             texts += [explain_in_order(item, one, two, self.protocol), describe(one.attributes)]
-            texts.append(describe_item(record))
-            if number % _INSTRUCTION_EVERY == 0:
-                for kind in ("look", "chain", "answer"):
-                    asked = _ask(record, kind, self.protocol)
-                    texts += [part["text"] for part in asked[0]["content"] if part["text"]]
+            texts.append(describe_item(as_item(item)))
         return texts
+
+    def _list_constants(self) -> list[str]:
+        """Return what prompts say of every item."""
+        one, other = (
+            {
+                part["text"]
+                for kind in ("look", "chain", "answer")
+                for part in _ask(as_item(item), kind, self.protocol)[0]["content"]
+                if part["text"]
+            }
+            for item in self.ads.world.items[:2]
+        )
+        return sorted(one & other)
 
     def _make_optimisers(
         self, weights: Sequence[tuple[str, nn.Parameter]]
@@ -445,13 +457,7 @@ class PocketRecipe:
             is_matrix = each.ndim == 2 and not name.startswith(_NO_MATRICES)
             (matrices if is_matrix else others).append(each)
         return [
-            torch.optim.Muon(
-                matrices,
-                lr=told.muon_lr,
-                weight_decay=told.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-                ns_steps=4,
-            ),
+            Muon(matrices, lr=told.muon_lr, weight_decay=told.weight_decay),
             torch.optim.AdamW(others, lr=told.adam_lr, betas=(0.9, 0.98), weight_decay=0.0),
         ]
 
@@ -469,7 +475,8 @@ class PocketRecipe:
 
     def _next_batch(self, step: int) -> tuple[str, list[Row], Images]:
         told, rng = self.settings, self._rng
-        if step < told.look_steps or rng.random() < told.look_share:
+        # Comparing comes in by and by: all at once, it undid what looking had taught.
+        if rng.random() < max(told.look_share, 1 - step / max(told.look_steps, 1)):
             chosen = rng.integers(0, len(self.ads.world.ads), told.look_batch).tolist()
             rows = [self.texts.look(index, place) for place, index in enumerate(chosen)]
             return "look", rows, self.ads.images[chosen]

@@ -105,15 +105,10 @@ def describe(attributes: AdAttributes) -> str:
 def list_visible(item: AdItem, attributes: AdAttributes) -> dict[str, str]:
     """Return what the picture alone shows of an ad, by attribute.
 
-    Whether the title's colour or the searched feature is met takes words too: here it is which
-    colour and, of which kind of product, with or without its feature.
+    Whether the title's colour is met takes words too: here it is which colour.
     """
-    told = ("query_match", "title_match")
-    shown = {name: getattr(attributes, name) for name in PLANTED if name not in told}
-    return shown | {
-        "colour": name_drawn_colour(item, attributes),
-        "product": f"{item.kind}, feature {attributes.query_match}",
-    }
+    shown = {name: getattr(attributes, name) for name in PLANTED if name != "title_match"}
+    return shown | {"colour": name_drawn_colour(item, attributes), "product": item.kind}
 
 
 def _find(
