@@ -5,10 +5,14 @@ BIN := .venv/bin
 LINTED := annotators app benchmarks datasets exports model_assist tests
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test check lint types layers suite slow screenshots format lock clean
+.PHONY: demo demo-pocket test check lint types layers suite slow screenshots format lock clean
 
 demo: .venv/base
 	$(BIN)/creativepair demo --dir demo $(DEMO)
+
+# The same with the drafts of the pocket model, which wants torch.
+demo-pocket: .venv/train
+	$(BIN)/creativepair demo --dir demo-pocket --drafter pocket $(DEMO)
 
 test: check suite
 
@@ -49,7 +53,7 @@ lock: .venv/dev
 		-o requirements/train.txt pyproject.toml
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo demo-pocket
 
 .venv/base: requirements/base.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CreativePair needs Python 3.11 or newer")'

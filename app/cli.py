@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli_evaluate import evaluate_cli
 from app.cli_gold import gold_cli
 from app.cli_models import models_cli
 from app.cli_pairs import pairs_cli
@@ -36,6 +37,7 @@ cli.add_typer(gold_cli, name="gold")
 cli.add_typer(judgements_cli, name="judgements")
 cli.add_typer(release_cli, name="release")
 cli.add_typer(models_cli, name="models")
+cli.add_typer(evaluate_cli, name="evaluate")
 cli.command()(quality)
 cli.add_typer(users_cli, name="users")
 
@@ -95,6 +97,7 @@ def demo(
     judged: Annotated[
         bool, typer.Option("--judged", help="Add judgements of simulated annotators.")
     ] = False,
+    drafter: Annotated[str, typer.Option(help="Who drafts: evidence or pocket.")] = "evidence",
     no_serve: Annotated[bool, typer.Option("--no-serve", help="Do not open the desk.")] = False,
     host: Host = "127.0.0.1",
     port: Port = 8501,
@@ -116,6 +119,7 @@ def demo(
         num_pairs=num_pairs,
         seed=seed,
         judged=judged,
+        drafter=drafter,
         on_progress=lambda what, done, total: bars[what](done, total),
     )
     counts = count_workspace(studio)
@@ -210,7 +214,7 @@ def ingest(
 @cli.command()
 def draft(
     drafter: Annotated[
-        str, typer.Option(help="Who drafts: evidence, or a model version.")
+        str, typer.Option(help="Who drafts: evidence, pocket, or a model version.")
     ] = "evidence",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
     resume: Annotated[  # noqa: ARG001 (a contract: drafting always goes on where it stopped)

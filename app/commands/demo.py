@@ -51,10 +51,14 @@ def make_demo(
     num_pairs: int,
     seed: int,
     judged: bool,
+    drafter: str = "evidence",
     review: Review = ALONE,
     on_progress: Progress = lambda _what, _done, _total: None,
 ) -> Studio:
     """Draw a demo workspace with exactly `num_pairs` candidates, or open the one that is there.
+
+    Args:
+        drafter: as `draft_pairs`; what a demo that is there was drafted with stays.
 
     Raises:
         StateError: when the folder holds something else than a demo workspace.
@@ -70,7 +74,11 @@ def make_demo(
     studio = Studio(workspace, create_store(workspace.database_url))
     _ingest(studio, products, on_progress)
     build_workspace_pairs(studio, _settings(seed))
-    draft_pairs(studio, on_progress=lambda done, total: on_progress("Drafts", done, total))
+    draft_pairs(
+        studio,
+        drafter=drafter,
+        on_progress=lambda done, total: on_progress("Drafts", done, total),
+    )
     ads = [ad for product in products for ad in product.ads]
     if judged:
         _judge(studio, {ad.creative_id: ad.true_ctr for ad in ads}, seed)

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
 
 from PIL import Image
 
 from app.bootstrap import Studio
-from creativepair.errors import CreativePairError, InputError, StateError
+from app.commands.models import name_models, open_engine
+from creativepair.errors import CreativePairError, InputError
 from creativepair.images import decode
 from creativepair.records import Creative, Draft, Item, Pair
 from creativepair.store import catalogue, pairs
+from model_assist.drafters.creative4u import Creative4UDrafter
 from model_assist.drafters.drafter import DraftedChain, Drafter, DraftFailure, DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
-from model_assist.registry import list_models, verify_model
 
 _BATCH = 16  # what is lost at most when drafting is cut off
 _CACHED_IMAGES = 16
@@ -43,7 +43,7 @@ class DraftReport:
 
 
 def make_drafter(studio: Studio, name: str) -> Drafter:
-    """Return the drafter of a name: `evidence`, or a model version of the workspace.
+    """Return the drafter of a name: `evidence`, `pocket`, or a model version of the workspace.
 
     Raises:
         InputError: when there is none of that name.
@@ -51,27 +51,10 @@ def make_drafter(studio: Studio, name: str) -> Drafter:
     """
     if name == EvidenceDrafter.name:
         return EvidenceDrafter()
-    known = [model.version for model in list_models(studio.workspace.models)]
-    if name not in known:
-        raise InputError(
-            f"unknown drafter {name!r}",
-            hint=f"Use --drafter evidence{''.join(f', {version}' for version in known)}.",
-        )
-    return _load_drafter(studio.workspace.models, name)
-
-
-def _load_drafter(models: Path, version: str) -> Drafter:
-    verify_model(models, version)
-    try:
-        from model_assist.creative4u.loading import load_model
-        from model_assist.drafters.creative4u import Creative4UDrafter
-        from model_assist.engines.transformers_engine import TransformersEngine
-    except ModuleNotFoundError as error:
-        raise StateError(
-            f"{version} needs {error.name}, which is not installed",
-            hint="Install the extra: pip install 'creativepair[train]'.",
-        ) from error
-    return Creative4UDrafter(TransformersEngine(load_model(models / version), version))
+    if name not in (known := name_models(studio)):
+        hint = f"Use --drafter {', '.join((EvidenceDrafter.name, *known))}."
+        raise InputError(f"unknown drafter {name!r}", hint=hint)
+    return Creative4UDrafter(open_engine(studio, name))
 
 
 def draft_pairs(

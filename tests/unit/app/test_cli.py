@@ -45,6 +45,7 @@ COMMANDS = [
     "quality",
     "models list",
     "models show",
+    "evaluate creative4u",
     "release build",
     "release preview",
     "release diff",

@@ -1,0 +1,262 @@
+"""`evaluate creative4u`: a model and what it has to beat, on a split of a release."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.bootstrap import Studio
+from app.commands.models import open_engine
+from creativepair.chain import Chain
+from creativepair.errors import StateError
+from creativepair.images import decode
+from creativepair.protocol import Protocol
+from exports.configurations import DEFAULT
+from exports.listing import find_release, read_manifest
+from exports.manifest import Manifest
+from exports.parquet import Record, parse_name, read_records
+from exports.splits import Split
+from exports.withdrawal import read_withdrawal
+from model_assist.creative4u.baselines import (
+    Looks,
+    compare_by_evidence,
+    guess,
+    list_differences,
+    name_first,
+)
+from model_assist.creative4u.comparison import (
+    Compared,
+    Voted,
+    compare_at_once,
+    compare_by_chains,
+    gather_votes,
+    join,
+)
+from model_assist.creative4u.evaluation import (
+    Bin,
+    Measured,
+    fit_temperature,
+    list_bins,
+    measure_comparer,
+)
+from model_assist.drafters.drafter import DraftRequest
+from model_assist.engines.engine import Engine, Sampling
+
+_BATCH = 32
+_MOST_FITTED = 1_000
+"""Pairs that a baseline is fitted on: its weights are few, and measuring pictures takes long."""
+_NOTHING = "—"
+
+Confusion = dict[str, Counter[tuple[str, str]]]
+"""By question: how often the reviewed chain says the one and the model's the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        mode: `at once`, or how many chains an order.
+        split: whose pairs were compared.
+        fitted_on: the split that the temperature was fitted on; None where it stayed 1.
+        baselines: by name.
+        bins: the reliability diagram of the model.
+        confusion: of pairs with a reviewed chain; empty where no chains were written.
+    """
+
+    model_version: str
+    release: str
+    digest: str
+    split: Split
+    mode: str
+    fitted_on: Split | None
+    num_pairs: int
+    num_items: int
+    model: Measured
+    baselines: dict[str, Measured]
+    bins: list[Bin]
+    confusion: Confusion
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a release says of the pairs of a split, without images."""
+
+    item_ids: list[str]
+    labels: list[str]
+    chains: list[str | None]
+
+    @property
+    def better(self) -> NDArray[np.bool_]:
+        return np.array([label == "A" for label in self.labels])
+
+    @property
+    def item(self) -> NDArray[np.int64]:
+        return np.unique(self.item_ids, return_inverse=True)[1].astype(np.int64)
+
+
+def evaluate_creative4u(
+    studio: Studio,
+    *,
+    model: str,
+    release: str,
+    split: Split = "test",
+    chains: int = 0,
+    limit: int | None = None,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Evaluation:
+    """Compare the pairs of a split by a model and by baselines.
+
+    Args:
+        model: `pocket`, or a version of the workspace.
+        chains: in each order; 0 asks for the answer at once.
+        limit: pairs of the split, from its start.
+        seed: of sampled chains, of the order in which a pair is seen once, and of intervals.
+
+    Raises:
+        NotFoundError, InputError: when there is no such release or model.
+        StateError: when the release was withdrawn, or the split has no pairs.
+    """
+    manifest = _read_release(studio, release)
+    total = min(manifest.counts.splits.get(split, 0), limit or manifest.counts.rows)
+    if not total:
+        raise StateError(
+            f"release {release} has no pairs in {split}",
+            hint=f"It has {', '.join(manifest.counts.splits) or 'none'}: name one with --split.",
+        )
+    engine = open_engine(studio, model)
+    protocol = manifest.lineage.protocol
+    sampling = Sampling(num_samples=chains, seed=seed) if chains else None
+    told = _Told([], [], [])
+    votes: list[Voted] = []
+    by_model, by_evidence, differences = [], [], []
+    for records in _batches(_read(studio, manifest, split), total):
+        requests = _note(records, protocol, told)
+        by_model.append(_compare(engine, requests, sampling, votes))
+        by_evidence.append(compare_by_evidence(requests))
+        differences.append(list_differences(requests))
+        on_progress(len(told.labels), total)
+    better, item = told.better, told.item
+    compared = join(by_model)
+    temperature, fitted_on = _fit(studio, manifest, engine, split, sampling)
+    baselines = {
+        "always the first": name_first(total),
+        "guess": guess(total, seed=seed),
+        "evidence drafter": join(by_evidence),
+    }
+    if looks := _fit_looks(studio, manifest, split):
+        baselines["regression on looks"] = looks.compare(np.concatenate(differences))
+    return Evaluation(
+        model_version=engine.model_version,
+        release=release,
+        digest=manifest.digest,
+        split=split,
+        mode=f"{chains} chains an order" if chains else "at once",
+        fitted_on=fitted_on,
+        num_pairs=total,
+        num_items=len(set(told.item_ids)),
+        model=measure_comparer(compared, better, item, temperature=temperature, seed=seed),
+        baselines={
+            name: measure_comparer(each, better, item, seed=seed)
+            for name, each in baselines.items()
+        },
+        bins=list_bins(compared.prob_a(temperature), better),
+        confusion=_confuse(told.chains, votes, protocol),
+    )
+
+
+def _read_release(studio: Studio, release: str) -> Manifest:
+    if withdrawal := read_withdrawal(find_release(studio.workspace, release)):
+        raise StateError(f"release {release} was {withdrawal}", hint="Evaluate on one that stands.")
+    return read_manifest(studio.workspace, release)
+
+
+def _read(studio: Studio, manifest: Manifest, split: Split) -> Iterator[Record]:
+    folder = studio.workspace.releases / manifest.version
+    for path in sorted(manifest.files):
+        name = parse_name(path)
+        if name and (name.config, name.split) == (DEFAULT.name, split):
+            yield from read_records(folder / path)
+
+
+def _batches(records: Iterator[Record], most: int) -> Iterator[list[Record]]:
+    chosen = islice(records, most)
+    while batch := list(islice(chosen, _BATCH)):
+        yield batch
+
+
+def _note(records: Sequence[Record], protocol: Protocol, told: _Told) -> list[DraftRequest]:
+    told.item_ids.extend(record["item_id"] for record in records)
+    told.labels.extend(record["label"] for record in records)
+    told.chains.extend(record["chain"] for record in records)
+    return [_ask(record, protocol) for record in records]
+
+
+def _ask(record: Record, protocol: Protocol) -> DraftRequest:
+    image_a, image_b = (
+        decode(image["bytes"], name=image["path"]).image
+        for image in (record["image_a"], record["image_b"])
+    )
+    return DraftRequest(
+        image_a=image_a,
+        image_b=image_b,
+        title=record["title"],
+        category=record["category"],
+        queries=tuple(record["queries"]),
+        protocol=protocol,
+    )
+
+
+def _compare(
+    engine: Engine, requests: list[DraftRequest], sampling: Sampling | None, votes: list[Voted]
+) -> Compared:
+    if sampling is None:
+        return compare_at_once(engine, requests)
+    voted = compare_by_chains(engine, requests, sampling)
+    votes += voted
+    return gather_votes(voted)
+
+
+def _fit(
+    studio: Studio, manifest: Manifest, engine: Engine, split: Split, sampling: Sampling | None
+) -> tuple[float, Split | None]:
+    """Fit the temperature on pairs that are not measured."""
+    fitted_on: Split = "validation"
+    if split == fitted_on or not manifest.counts.splits.get(fitted_on):
+        return 1.0, None
+    told = _Told([], [], [])
+    compared = [
+        _compare(engine, _note(records, manifest.lineage.protocol, told), sampling, [])
+        for records in _batches(_read(studio, manifest, fitted_on), _MOST_FITTED)
+    ]
+    return fit_temperature(join(compared).z, told.better), fitted_on
+
+
+def _fit_looks(studio: Studio, manifest: Manifest, split: Split) -> Looks | None:
+    if split == "train" or not manifest.counts.splits.get("train"):
+        return None
+    told = _Told([], [], [])
+    differences = [
+        list_differences(_note(records, manifest.lineage.protocol, told))
+        for records in _batches(_read(studio, manifest, "train"), _MOST_FITTED)
+    ]
+    return Looks(np.concatenate(differences), told.better)
+
+
+def _confuse(chains: Sequence[str | None], votes: Sequence[Voted], protocol: Protocol) -> Confusion:
+    found: Confusion = {}
+    for text, voted in zip(chains, votes, strict=False):
+        if text is None:
+            continue
+        reviewed = Chain.model_validate_json(text)
+        for question in protocol.questions:
+            finding = reviewed.finding(question.id)
+            written = voted.chain.finding(question.id) if voted.chain else None
+            if finding:
+                counter = found.setdefault(question.id, Counter())
+                counter[finding.verdict, written.verdict if written else _NOTHING] += 1
+    return found

@@ -1,0 +1,230 @@
+"""python benchmarks/pocket.py [--model FOLDER] [--pairs 1000] [--chains 4] [--seed 9000]
+
+Measures a comparative model, the pocket model when none is named, and what it has to beat on drawn
+ads that nothing learned from: at once and by chains, against the planted CTRs. Ads are drawn as the
+demo draws them. One table for pairs whose CTRs differ by 20 % or more, one for all pairs; then what
+clicks say at so many impressions of each image, and how many they need to say as much as the model.
+
+Temperatures, and the regression on looks, are fitted on other ads of other worlds.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from creativepair.estimates import Estimate, Flags, Floats, Ints
+from creativepair.protocol import load_protocol
+from creativepair.synthetic.drawing import draw_ad
+from creativepair.synthetic.world import World, draw_world
+from model_assist.creative4u.baselines import (
+    Looks,
+    compare_by_clicks,
+    compare_by_evidence,
+    guess,
+    list_differences,
+    name_first,
+)
+from model_assist.creative4u.comparison import (
+    Compared,
+    compare_at_once,
+    compare_by_chains,
+    gather_votes,
+)
+from model_assist.creative4u.evaluation import Measured, fit_temperature, measure_comparer
+from model_assist.creative4u.loading import load_model
+from model_assist.drafters.drafter import DraftRequest
+from model_assist.engines.engine import Sampling
+from model_assist.engines.transformers_engine import TransformersEngine
+from model_assist.pretrained import POCKET_FOLDER
+
+GAP = math.log(1.2)
+SIDE_PX = 640
+BATCH = 64
+NUM_FITTED = 400
+IMPRESSIONS = (0, 100, 1_000, 10_000)
+COLUMNS = (
+    "accuracy", "both orders", "one order", "flips", "first", "unread", "NLL", "Brier",
+    "ECE (band)", "T", "ms a pair",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Drawn pairs; `item` numbers their items."""
+
+    requests: list[DraftRequest]
+    ctr_a: Floats
+    ctr_b: Floats
+    item: Ints
+
+    @property
+    def better(self) -> Flags:
+        """Whether A is better."""
+        return self.ctr_a > self.ctr_b
+
+    @property
+    def wide(self) -> Flags:
+        """Whether the CTRs differ by 20 % or more."""
+        return np.abs(np.log(self.ctr_a / self.ctr_b)) >= GAP
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=POCKET_FOLDER)
+    parser.add_argument("--pairs", type=int, default=1_000, help="with a gap of 20 % or more")
+    parser.add_argument("--chains", type=int, default=4, help="in each order; 0 for none")
+    parser.add_argument("--seed", type=int, default=9_000)
+    options = parser.parse_args()
+    pairs = draw_pairs(options.pairs, options.seed)
+    fitted = draw_pairs(NUM_FITTED, options.seed + 1)
+    engine = TransformersEngine(load_model(options.model), options.model.name, batch_size=BATCH)
+    compared = {
+        "first": name_first(len(pairs.item)),
+        "guess": guess(len(pairs.item)),
+        "evidence drafter": time_it(compare_by_evidence, pairs.requests),
+        "regression on looks": Looks(list_differences(fitted.requests), fitted.better).compare(
+            list_differences(pairs.requests)
+        ),
+        "model, at once": compare_at_once(engine, pairs.requests),
+    }
+    temperatures = {
+        "evidence drafter": fit(compare_by_evidence(fitted.requests), fitted),
+        "model, at once": fit(compare_at_once(engine, fitted.requests), fitted),
+    }
+    if options.chains:
+        sampling = Sampling(num_samples=options.chains, max_tokens=300)
+        name = f"model, {options.chains} chains an order"
+        compared[name] = gather_votes(compare_by_chains(engine, pairs.requests, sampling))
+    for title, chosen in (("Gap of 20 % or more", pairs.wide), ("All pairs", pairs.wide | True)):
+        print(f"\n{title}: {int(chosen.sum()):,} pairs of {len(set(pairs.item[chosen])):,} items\n")
+        print(f"| comparer | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
+        for name, each in compared.items():
+            print(row(name, measure(each, pairs, chosen, temperatures.get(name, 1.0))))
+    print_clicks(pairs, compared["model, at once"])
+
+
+def time_it(compare: object, requests: list[DraftRequest]) -> Compared:
+    """Compare, and note how long it took."""
+    start = time.perf_counter()
+    found: Compared = compare(requests)  # type: ignore[operator]  # a function
+    return Compared(found.lead_ab, found.lead_ba, seconds=time.perf_counter() - start)
+
+
+def draw_pairs(num_wide: int, seed: int) -> Pairs:
+    """Draw all pairs of items until so many of them have a wide gap."""
+    requests, ctrs, item = [], [], []
+    left = num_wide
+    for number, drawn in enumerate(draw_items(seed)):
+        for request, ctr_a, ctr_b in drawn:
+            if left and ctr_a != ctr_b:
+                requests.append(request)
+                ctrs.append((ctr_a, ctr_b))
+                item.append(number)
+                left -= abs(math.log(ctr_a / ctr_b)) >= GAP
+        if not left:
+            break
+    found = np.array(ctrs)
+    return Pairs(requests, found[:, 0], found[:, 1], np.array(item))
+
+
+def draw_items(seed: int) -> Iterator[list[tuple[DraftRequest, float, float]]]:
+    """Draw the pairs of one item after another, the sides by chance."""
+    world: World = draw_world(2_000, seed=seed)
+    rng = np.random.default_rng(seed)
+    protocol = load_protocol()
+    for product in world.items:
+        ads = [ad for ad in world.ads if ad.item_id == product.item_id and ad.aa_of is None]
+        images = [draw_ad(product, ad, side_px=SIDE_PX) for ad in ads]
+        pairs = []
+        for one, other in combinations(range(len(ads)), 2):
+            a, b = (one, other) if rng.random() < 0.5 else (other, one)
+            request = DraftRequest(
+                images[a], images[b], product.title, product.category, product.queries, protocol
+            )
+            pairs.append((request, ads[a].true_ctr, ads[b].true_ctr))
+        yield pairs
+
+
+def fit(compared: Compared, pairs: Pairs) -> float:
+    """Fit the temperature."""
+    return fit_temperature(compared.z, pairs.better)
+
+
+def measure(compared: Compared, pairs: Pairs, chosen: Flags, temperature: float) -> Measured:
+    """Measure on some of the pairs; what was written is counted over all."""
+    part = Compared(
+        compared.lead_ab[chosen],
+        compared.lead_ba[chosen],
+        num_texts=compared.num_texts,
+        num_unread=compared.num_unread,
+        seconds=compared.seconds and compared.seconds * chosen.mean(),
+    )
+    return measure_comparer(part, pairs.better[chosen], pairs.item[chosen], temperature=temperature)
+
+
+def row(name: str, measured: Measured) -> str:
+    """Return a line of the table."""
+    seconds = measured.seconds_per_pair
+    low, high = measured.ece_band
+    cells = [
+        show(measured.accuracy, interval=True),
+        show(measured.both_right, interval=True),
+        *map(show, (measured.one_order, measured.flips, measured.first, measured.unread)),
+        f"{measured.nll:.3f}",
+        f"{measured.brier:.3f}",
+        f"{measured.ece:.3f} ({low:.3f} to {high:.3f})",
+        f"{measured.temperature:.2f}",
+        "" if seconds is None else f"{1_000 * seconds:.0f}",
+    ]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def show(estimate: Estimate, *, interval: bool = False) -> str:
+    """Return a number, with its interval where there is one."""
+    if estimate.value is None:
+        return ""
+    within = f" ({estimate.low:.3f} to {estimate.high:.3f})" if estimate.low is not None else ""
+    return f"{estimate.value:.3f}{within if interval else ''}"
+
+
+def print_clicks(pairs: Pairs, model: Compared) -> None:
+    """Print what clicks say, and where they say as much as the model."""
+    print("\nCTR evidence, all pairs\n\n| impressions of each | accuracy | gap of 20 % or more |")
+    print("|---|---|---|")
+    for impressions in IMPRESSIONS:
+        clicks = compare_by_clicks(impressions, pairs.ctr_a, pairs.ctr_b)
+        shares = [share_right(clicks, pairs, chosen) for chosen in (pairs.wide | True, pairs.wide)]
+        print(f"| {impressions:,} | {shares[0]:.3f} | {shares[1]:.3f} |")
+    everything = pairs.wide | True
+    wanted = share_right(model, pairs, everything)
+    grid = np.unique(np.logspace(1, 6, 200).astype(int)).tolist()
+    found = [
+        mean([share_right(compare_by_clicks(n, pairs.ctr_a, pairs.ctr_b, seed=s), pairs, everything)
+              for s in range(5)])
+        for n in grid
+    ]  # fmt: skip
+    enough = next((n for n, share in zip(grid, found, strict=True) if share >= wanted), None)
+    said = f"{enough:,} impressions of each image" if enough else "more than a million impressions"
+    print(f"\nThe model is right in {wanted:.3f} of all pairs; clicks are with {said}.")
+
+
+def share_right(compared: Compared, pairs: Pairs, chosen: Flags) -> float:
+    """Return the share of pairs that are right, ties half."""
+    sign = np.where(pairs.better, 1.0, -1.0)
+    return float(((np.sign(compared.z * sign) + 1) / 2)[chosen].mean())
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean."""
+    return sum(values) / len(values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Measuring a model on a release; the model here compares as the evidence drafter does."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from app.bootstrap import Studio, open_studio
+from app.commands import evaluate
+from app.commands.evaluate import evaluate_creative4u
+from creativepair.errors import InputError, StateError
+from creativepair.protocol import load_protocol
+from exports.builder import build_release
+from exports.listing import read_manifest
+from exports.splits import SPLITS
+from exports.withdrawal import Withdrawal, withdraw_release
+from model_assist.drafters.drafter import DraftRequest
+from model_assist.drafters.evidence import EvidenceDrafter
+from model_assist.engines.engine import Presentation, Sampling, Written
+
+if TYPE_CHECKING:
+    from tests.unit.app.conftest import Answer
+
+Run = Callable[..., "Answer"]
+
+
+class Measuring:
+    """Scores and writes what the evidence drafter says, and leans to the first image."""
+
+    model_version = "measuring-1"
+
+    def __init__(self, lean: float = 0.0) -> None:
+        self._lean = lean
+
+    def score(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
+        return np.array([logit(self._draft(each)[0]) + self._lean for each in asked])
+
+    def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
+        def say(text: str) -> Written:
+            return Written(text, 9, is_finished=True, seconds=0.1)
+
+        texts = (text for _, text in map(self._draft, asked))
+        return [[say("no chain"), *[say(text)] * (sampling.num_samples - 1)] for text in texts]
+
+    def _draft(self, asked: Presentation) -> tuple[float, str]:
+        request = DraftRequest(*asked.images, "Mug", None, ("mug",), load_protocol())
+        drafted = EvidenceDrafter().draft_pair(request)
+        return drafted.prob_a, drafted.raw_text
+
+
+@pytest.fixture
+def released(judged_root: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
+    studio = open_studio(judged_root)
+    build_release(studio.workspace, studio.store, "0.1.0")
+    monkeypatch.setattr(evaluate, "open_engine", lambda _studio, _name: Measuring(0.5))
+    return studio
+
+
+def test_a_model_is_measured_beside_what_it_has_to_beat(released: Studio) -> None:
+    found = evaluate_creative4u(released, model="x", release="0.1.0", split="train")
+    counts = read_manifest(released.workspace, "0.1.0").counts
+    assert (found.num_pairs, found.mode) == (counts.splits["train"], "at once")
+    assert found.model.accuracy == found.baselines["evidence drafter"].accuracy
+    assert found.model.nll == pytest.approx(found.baselines["evidence drafter"].nll)
+    assert found.baselines["always the first"].accuracy.value == 0.5
+    # A regression fitted on the pairs that it is measured on would flatter it.
+    assert "regression on looks" not in found.baselines
+    assert found.fitted_on is None or found.fitted_on == "validation"
+    assert sum(each.right.n for each in found.bins) == found.num_pairs
+    assert found.confusion == {}
+
+
+def test_chains_are_counted_and_held_against_reviewed_ones(released: Studio) -> None:
+    found = evaluate_creative4u(released, model="x", release="0.1.0", split="train", chains=2)
+    assert found.mode == "2 chains an order"
+    assert found.model.unread.value == 0.5
+    assert found.model.accuracy == found.baselines["evidence drafter"].accuracy
+    for counter in found.confusion.values():
+        assert counter.total() <= found.num_pairs
+
+
+def test_a_page_and_a_table_say_the_same(released: Studio, tmp_path: Path, run: Run) -> None:
+    told = ["evaluate", "creative4u", "--model", "x", "--release", "0.1.0", "--split", "train"]
+    where = ["--workspace", released.workspace.root]
+    page = tmp_path / "page.html"
+    answer = run(*told, "--chains", "2", "--html", page, *where, "--json").json
+    assert answer["model_version"] == "measuring-1"
+    assert set(answer["metrics"]) == set(answer["baselines"]["guess"])
+    assert answer["path"] == str(page)
+    text = page.read_text(encoding="utf-8")
+    assert f"{answer['metrics']['accuracy']['value']:.3f}" in text
+    assert "<svg" in text
+    lines = run(*told, *where).out
+    for name in ("measuring-1", *answer["baselines"]):
+        assert name in lines
+        assert name in text
+
+
+def test_what_cannot_be_measured_is_refused(released: Studio, tmp_path: Path) -> None:
+    counts = read_manifest(released.workspace, "0.1.0").counts
+    absent = next(split for split in SPLITS if split not in counts.splits)
+    with pytest.raises(StateError, match=f"release 0.1.0 has no pairs in {absent}"):
+        evaluate_creative4u(released, model="x", release="0.1.0", split=absent)
+    reason = Withdrawal(withdrawn_at=read_manifest(released.workspace, "0.1.0").created, reason="x")
+    withdraw_release(released.workspace.releases / "0.1.0", reason)
+    with pytest.raises(StateError, match=r"release 0\.1\.0 was withdrawn"):
+        evaluate_creative4u(released, model="x", release="0.1.0", split="train")
+
+
+def test_an_unknown_model_is_named_with_those_there_are(judged_root: Path) -> None:
+    studio = open_studio(judged_root)
+    build_release(studio.workspace, studio.store, "0.1.0")
+    with pytest.raises(InputError, match="unknown model 'oracle'") as refused:
+        evaluate_creative4u(studio, model="oracle", release="0.1.0", split="train")
+    assert "pocket" in str(refused.value.hint)
