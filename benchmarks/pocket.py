@@ -1,11 +1,13 @@
-"""python benchmarks/pocket.py [--model FOLDER] [--pairs 1000] [--chains 4] [--seed 9000]
+"""python benchmarks/pocket.py [--model FOLDER] [--pairs 1000] [--chains 4] [--held-out] [--seed N]
 
 Measures a comparative model, the pocket model when none is named, and what it has to beat on drawn
 ads that nothing learned from: at once and by chains, against the planted CTRs. Ads are drawn as the
 demo draws them. One table for pairs whose CTRs differ by 20 % or more, one for all pairs; then what
 clicks say at so many impressions of each image, and how many they need to say as much as the model.
 
-Temperatures, and the regression on looks, are fitted on other ads of other worlds.
+With --held-out the ads are of products, colours and copy that no usual world holds.
+
+Temperatures, and the regression on looks, are fitted on other ads of usual worlds.
 """
 
 import argparse
@@ -81,8 +83,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1_000, help="with a gap of 20 % or more")
     parser.add_argument("--chains", type=int, default=4, help="in each order; 0 for none")
     parser.add_argument("--seed", type=int, default=9_000)
+    parser.add_argument("--held-out", action="store_true")
     options = parser.parse_args()
-    pairs = draw_pairs(options.pairs, options.seed)
+    pairs = draw_pairs(options.pairs, options.seed, held_out=options.held_out)
     fitted = draw_pairs(NUM_FITTED, options.seed + 1)
     engine = TransformersEngine(load_model(options.model), options.model.name, batch_size=BATCH)
     compared = {
@@ -117,11 +120,11 @@ def time_it(compare: object, requests: list[DraftRequest]) -> Compared:
     return Compared(found.lead_ab, found.lead_ba, seconds=time.perf_counter() - start)
 
 
-def draw_pairs(num_wide: int, seed: int) -> Pairs:
+def draw_pairs(num_wide: int, seed: int, *, held_out: bool = False) -> Pairs:
     """Draw all pairs of items until so many of them have a wide gap."""
     requests, ctrs, item = [], [], []
     left = num_wide
-    for number, drawn in enumerate(draw_items(seed)):
+    for number, drawn in enumerate(draw_items(seed, held_out)):
         for request, ctr_a, ctr_b in drawn:
             if left and ctr_a != ctr_b:
                 requests.append(request)
@@ -134,9 +137,9 @@ def draw_pairs(num_wide: int, seed: int) -> Pairs:
     return Pairs(requests, found[:, 0], found[:, 1], np.array(item))
 
 
-def draw_items(seed: int) -> Iterator[list[tuple[DraftRequest, float, float]]]:
+def draw_items(seed: int, held_out: bool) -> Iterator[list[tuple[DraftRequest, float, float]]]:
     """Draw the pairs of one item after another, the sides by chance."""
-    world: World = draw_world(2_000, seed=seed)
+    world: World = draw_world(2_000, seed=seed, held_out=held_out)
     rng = np.random.default_rng(seed)
     protocol = load_protocol()
     for product in world.items:

@@ -5,7 +5,7 @@ then layout and copy. Everything is drawn larger than asked for and scaled down,
 edges. Shapes are placed in unit squares (0, 0 top left, 1, 1 bottom right) by ``_Pen``. Nothing
 depends on the creative's id, so the two ads of an A/A pair have the same pixels.
 
-The module is long because it is mostly a picture book (eight products, eleven props, six
+The module is long because it is mostly a picture book (ten products, thirteen props, six
 backgrounds); each page of it is a short function of its own.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from creativepair.errors import InputError
-from creativepair.synthetic.world import KINDS, Ad, AdAttributes, AdItem
+from creativepair.synthetic.world import Ad, AdAttributes, AdItem, find_kind
 
 MASTER_PX = 1280
 """Side of the drawing before it is scaled down, unless asked otherwise."""
@@ -43,6 +43,8 @@ _PALETTE_COLOURS: Mapping[str, RGB] = {
     "yellow": (238, 188, 44),
     "black": (46, 46, 54),
     "pink": (236, 128, 168),
+    "orange": (236, 118, 36),
+    "purple": (118, 66, 168),
 }
 _OTHER_COLOUR: Mapping[str, str] = {
     "red": "blue",
@@ -51,6 +53,8 @@ _OTHER_COLOUR: Mapping[str, str] = {
     "yellow": "black",
     "black": "red",
     "pink": "green",
+    "orange": "purple",
+    "purple": "orange",
 }
 _SIZES = {"small": 0.30, "medium": 0.47, "large": 0.64}
 _GROUND = 0.86  # where products stand, as a share of the height
@@ -88,7 +92,7 @@ def draw_ad(item: AdItem, ad: Ad, *, side_px: int = 640, master_px: int = MASTER
 
 
 def name_drawn_colour(item: AdItem, attributes: AdAttributes) -> str:
-    """Return the colour in which an ad draws the product, one of ``COLOUR_NAMES``."""
+    """Return the colour in which an ad draws the product, another than the title's or its own."""
     return item.colour if attributes.title_match == "as_titled" else _OTHER_COLOUR[item.colour]
 
 
@@ -380,6 +384,33 @@ def _draw_chair(pen: _Pen, colour: RGB, featured: bool) -> None:
             pen.line([(inner, 0.34), (x, 0.4)], _WOOD, 0.055)
 
 
+def _draw_umbrella(pen: _Pen, colour: RGB, featured: bool) -> None:
+    handle = _WOOD if featured else _STEEL
+    pen.line([(0.5, 0.1), (0.5, 0.86)], _STEEL, 0.03)
+    pen.line([(0.5, 0.66), (0.5, 0.86)], handle, 0.055)
+    pen.arc((0.3, 0.76, 0.53, 1.0), 0, 180, handle, 0.055)
+    pen.polygon([(0.02, 0.52), (0.12, 0.26), (0.5, 0.08), (0.88, 0.26), (0.98, 0.52)], colour)
+    pen.blob([(0.02, 0.52), (0.14, 0.2), (0.5, 0.03), (0.86, 0.2), (0.98, 0.52)], colour)
+    pen.polygon([(0.34, 0.5), (0.5, 0.08), (0.66, 0.5)], _mix(colour, _WHITE, 0.3))
+    for x in (0.02, 0.34, 0.66):
+        pen.ellipse((x, 0.46, x + 0.32, 0.6), _mix(colour, _INK, 0.35))
+    pen.line([(0.5, 0.0), (0.5, 0.08)], _STEEL, 0.03)
+
+
+def _draw_kettle(pen: _Pen, colour: RGB, featured: bool) -> None:
+    pen.arc((0.56, 0.2, 0.98, 0.84), 250, 110, _DARK, 0.075)
+    pen.polygon([(0.06, 0.3), (0.26, 0.26), (0.3, 0.5)], _mix(colour, _INK, 0.2))
+    pen.polygon([(0.24, 0.22), (0.7, 0.22), (0.8, 0.9), (0.14, 0.9)], colour)
+    pen.polygon([(0.28, 0.26), (0.36, 0.26), (0.3, 0.86), (0.2, 0.86)], _mix(colour, _WHITE, 0.45))
+    pen.rect((0.1, 0.89, 0.84, 1.0), _DARK, 0.03)
+    pen.ellipse((0.26, 0.14, 0.68, 0.28), _mix(colour, _INK, 0.3))
+    pen.rect((0.42, 0.06, 0.52, 0.17), _DARK, 0.04)
+    if featured:
+        pen.ellipse((0.38, 0.42, 0.66, 0.7), _WHITE)
+        pen.ring((0.38, 0.42, 0.66, 0.7), _DARK, 0.025)
+        pen.line([(0.52, 0.56), (0.6, 0.47)], (206, 48, 48), 0.025)
+
+
 _PRODUCTS: Mapping[str, Callable[[_Pen, RGB, bool], None]] = {
     "mug": _draw_mug,
     "sneaker": _draw_sneaker,
@@ -389,6 +420,8 @@ _PRODUCTS: Mapping[str, Callable[[_Pen, RGB, bool], None]] = {
     "perfume": _draw_perfume,
     "watch": _draw_watch,
     "chair": _draw_chair,
+    "umbrella": _draw_umbrella,
+    "kettle": _draw_kettle,
 }
 
 # --- Props ----------------------------------------------------------------------------------------
@@ -488,6 +521,19 @@ def _draw_plant(pen: _Pen) -> None:
     pen.rect((0.25, 0.58, 0.75, 0.68), (222, 134, 92), 0.02)
 
 
+def _draw_walker(pen: _Pen) -> None:
+    pen.blob([(0.3, 0.3), (0.7, 0.3), (0.76, 0.7), (0.24, 0.7)], (236, 200, 60))
+    legs = [[(0.44, 0.66), (0.42, 0.96)], [(0.56, 0.66), (0.6, 0.96)]]
+    _draw_person(pen, [*legs, [(0.56, 0.36), (0.72, 0.44), (0.78, 0.3)]], (236, 200, 60))
+
+
+def _draw_cup(pen: _Pen) -> None:
+    pen.ring((0.62, 0.52, 0.94, 0.82), (228, 232, 236), 0.06)
+    pen.polygon([(0.1, 0.44), (0.8, 0.44), (0.66, 0.92), (0.24, 0.92)], (244, 246, 248))
+    pen.ellipse((0.1, 0.36, 0.8, 0.52), (150, 92, 40))
+    pen.ellipse((0.02, 0.88, 0.9, 1.0), (228, 232, 236))
+
+
 def _draw_duck(pen: _Pen) -> None:
     body, beak = (252, 214, 50), (240, 124, 30)
     pen.blob(
@@ -526,6 +572,8 @@ _USEFUL_PROPS: Mapping[str, Callable[[_Pen], None]] = {
     "perfume": _draw_flowers,
     "watch": _draw_businessman,
     "chair": _draw_plant,
+    "umbrella": _draw_walker,
+    "kettle": _draw_cup,
 }
 _UNRELATED_PROPS = (_draw_duck, _draw_cone, _draw_hammer)
 
@@ -615,6 +663,8 @@ _SCENES: Mapping[str, Callable[[_Pen, float], None]] = {
     "perfume": _draw_room,
     "watch": _draw_table,
     "chair": _draw_room,
+    "umbrella": _draw_outdoors,
+    "kettle": _draw_table,
 }
 
 
@@ -753,7 +803,7 @@ def _write_on(
 
 
 def _add_copy(pen: _Pen, kind: str, level: str, slots: Mapping[str, Box]) -> None:
-    words = KINDS[kind]
+    words = find_kind(kind)
     if level == "brand":
         _write_on(pen, slots["brand"], words.brand, _INK, (*_WHITE, 225), 0.06)
     elif level in ("benefit", "benefit_cta"):
@@ -768,7 +818,7 @@ def _add_copy(pen: _Pen, kind: str, level: str, slots: Mapping[str, Box]) -> Non
 
 
 def _add_flood(pen: _Pen, kind: str, slots: Mapping[str, Box]) -> None:
-    words, paper = KINDS[kind], (*_WHITE, 225)
+    words, paper = find_kind(kind), (*_WHITE, 225)
     shout = f"{words.brand}! {words.benefit}! Best price ever!"
     _write_on(pen, slots["head"], shout, _ALERT, (255, 236, 80, 240), 0.06)
     small_print = "Offer ends Sunday. Free returns within 30 days. While stocks last. Terms apply."

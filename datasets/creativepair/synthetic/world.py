@@ -141,8 +141,8 @@ class AdItem:
         title: names the colour first, as in "Red ceramic mug, 350 ml".
         category: shop category.
         queries: what people search for; the first ones ask for the kind's feature.
-        kind: key of ``KINDS``.
-        colour: one of ``COLOUR_NAMES``, the colour in the title.
+        kind: key of ``KINDS`` or ``HELD_OUT_KINDS``.
+        colour: one of ``COLOUR_NAMES`` or ``HELD_OUT_COLOURS``, the colour in the title.
         base_ctr: CTR of an ad with reference levels only, within ``BASE_CTR_RANGE``.
     """
 
@@ -293,10 +293,44 @@ KINDS: Mapping[str, ProductKind] = MappingProxyType(
         ),
     }
 )
-"""Every kind of product, by name."""
+"""Every kind of product of a usual world, by name."""
 
 COLOUR_NAMES = ("red", "blue", "green", "yellow", "black", "pink")
-"""Every colour that a title can promise."""
+"""Every colour that a title of a usual world can promise."""
+
+HELD_OUT_KINDS: Mapping[str, ProductKind] = MappingProxyType(
+    {
+        "umbrella": ProductKind(
+            title="{colour} umbrella, {variant}",
+            category="rainwear",
+            variants=("95 cm", "105 cm", "120 cm"),
+            queries=("umbrella with wooden handle", "wooden handle umbrella", "umbrella"),
+            brand="Drizzard",
+            benefit="Stands up to any storm",
+            pain_point="Soaked on the way to work?",
+            details=("Eight fibreglass ribs", "Opens at a touch", "Dries in ten minutes"),
+        ),
+        "kettle": ProductKind(
+            title="{colour} electric kettle, {variant}",
+            category="appliances",
+            variants=("1.0 l", "1.5 l", "1.7 l"),
+            queries=("kettle with thermometer", "kettle with temperature gauge", "electric kettle"),
+            brand="Boilwright",
+            benefit="Boils before the toast is done",
+            pain_point="Still waiting for your tea?",
+            details=("Cordless, 360 degree base", "Lime filter, washable", "Switches itself off"),
+        ),
+    }
+)
+"""Kinds of product that no usual world holds: what has not learned from them is tested on them."""
+
+HELD_OUT_COLOURS = ("orange", "purple")
+"""Colours that no title of a usual world promises."""
+
+
+def find_kind(name: str) -> ProductKind:
+    """Return the words of a kind of product, of a usual world or a held-out one."""
+    return KINDS[name] if name in KINDS else HELD_OUT_KINDS[name]
 
 
 def compute_utility(attributes: AdAttributes) -> float:
@@ -304,7 +338,9 @@ def compute_utility(attributes: AdAttributes) -> float:
     return sum(levels[getattr(attributes, name)].utility for name, levels in PLANTED.items())
 
 
-def draw_world(num_items: int, *, ads_per_item: int = 4, seed: int) -> World:
+def draw_world(
+    num_items: int, *, ads_per_item: int = 4, seed: int, held_out: bool = False
+) -> World:
     """Draw items and ads; the same arguments give the same world.
 
     Items are drawn one by one from (seed, index): a larger world starts with the smaller one.
@@ -313,6 +349,7 @@ def draw_world(num_items: int, *, ads_per_item: int = 4, seed: int) -> World:
         num_items: at least 1; kinds take turns.
         ads_per_item: at least 1, duplicates not counted; the ads of an item all differ.
         seed: at least 0.
+        held_out: draw products, colours and copy that no usual world holds, under the same truth.
 
     Raises:
         InputError: an argument under its minimum (all of them are named).
@@ -326,16 +363,17 @@ def draw_world(num_items: int, *, ads_per_item: int = 4, seed: int) -> World:
     taken: set[str] = set()
     for index in range(num_items):
         rng = np.random.default_rng([seed, index])
-        item = _draw_item(rng, index)
+        item = _draw_item(rng, index, held_out=held_out)
         items.append(item)
         ads += _draw_ads(rng, item, ads_per_item, taken, duplicate=index % DUPLICATE_EVERY == 0)
     return World(items=tuple(items), ads=tuple(ads), seed=seed)
 
 
-def _draw_item(rng: np.random.Generator, index: int) -> AdItem:
-    name = tuple(KINDS)[index % len(KINDS)]
-    kind = KINDS[name]
-    colour = str(rng.choice(COLOUR_NAMES))
+def _draw_item(rng: np.random.Generator, index: int, *, held_out: bool) -> AdItem:
+    kinds = HELD_OUT_KINDS if held_out else KINDS
+    name = tuple(kinds)[index % len(kinds)]
+    kind = kinds[name]
+    colour = str(rng.choice(HELD_OUT_COLOURS if held_out else COLOUR_NAMES))
     variant = str(rng.choice(kind.variants))
     low, high = BASE_CTR_RANGE
     return AdItem(

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from creativepair.errors import InputError
 from creativepair.synthetic.world import (
     BASE_CTR_RANGE,
+    HELD_OUT_COLOURS,
+    HELD_OUT_KINDS,
     KINDS,
     PLANTED,
     Ad,
     AdAttributes,
     compute_utility,
     draw_world,
+    find_kind,
 )
 
 ATTRIBUTES = st.builds(
@@ -122,6 +125,16 @@ def test_titles_name_the_colour_and_every_kind_appears() -> None:
     for item in world.items:
         assert item.title.split()[0].lower() == item.colour
         assert len(item.queries) in (2, 3)
+
+
+def test_a_held_out_world_shares_its_truth_with_a_usual_one_and_nothing_that_is_shown() -> None:
+    usual, held_out = draw_world(16, seed=0), draw_world(16, seed=0, held_out=True)
+    assert {item.kind for item in held_out.items} == set(HELD_OUT_KINDS)
+    assert {item.colour for item in held_out.items} == set(HELD_OUT_COLOURS)
+    words = [find_kind(name) for name in (*KINDS, *HELD_OUT_KINDS)]
+    for said in ("brand", "benefit", "pain_point", "details", "category", "queries"):
+        assert len({getattr(kind, said) for kind in words}) == len(words)
+    assert [ad.true_ctr for ad in held_out.ads] == [ad.true_ctr for ad in usual.ads]
 
 
 def test_an_unknown_level_is_refused_with_the_levels_there_are() -> None:
