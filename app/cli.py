@@ -214,7 +214,8 @@ def ingest(
 @cli.command()
 def draft(
     drafter: Annotated[
-        str, typer.Option(help="Who drafts: evidence, pocket, or a model version.")
+        str,
+        typer.Option(help="Who drafts: evidence, pocket, a model version, or openai:MODEL@URL."),
     ] = "evidence",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
     resume: Annotated[  # noqa: ARG001 (a contract: drafting always goes on where it stopped)

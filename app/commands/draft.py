@@ -11,11 +11,12 @@ from itertools import islice
 from PIL import Image
 
 from app.bootstrap import Studio
-from app.commands.models import name_models, open_engine
+from app.commands.models import is_endpoint, name_models, open_endpoint, open_engine
 from creativepair.errors import CreativePairError, InputError
 from creativepair.images import decode
 from creativepair.records import Creative, Draft, Item, Pair
 from creativepair.store import catalogue, pairs
+from model_assist.creative4u.comparison import FINDINGS
 from model_assist.drafters.creative4u import Creative4UDrafter
 from model_assist.drafters.drafter import DraftedChain, Drafter, DraftFailure, DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
@@ -43,7 +44,7 @@ class DraftReport:
 
 
 def make_drafter(studio: Studio, name: str) -> Drafter:
-    """Return the drafter of a name: `evidence`, `pocket`, or a model version of the workspace.
+    """Return a drafter: `evidence`, `pocket`, a model of the workspace, `openai:MODEL@URL`.
 
     Raises:
         InputError: when there is none of that name.
@@ -51,8 +52,10 @@ def make_drafter(studio: Studio, name: str) -> Drafter:
     """
     if name == EvidenceDrafter.name:
         return EvidenceDrafter()
+    if is_endpoint(name):
+        return Creative4UDrafter(open_endpoint(name), form=FINDINGS, name="openai")
     if name not in (known := name_models(studio)):
-        hint = f"Use --drafter {', '.join((EvidenceDrafter.name, *known))}."
+        hint = f"Use --drafter {', '.join((EvidenceDrafter.name, *known))} or openai:MODEL@URL."
         raise InputError(f"unknown drafter {name!r}", hint=hint)
     return Creative4UDrafter(open_engine(studio, name))
 

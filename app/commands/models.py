@@ -1,9 +1,13 @@
 """Models by name, ready to be asked."""
 
+import os
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from app.bootstrap import Studio
 from creativepair.errors import InputError, StateError
+from model_assist.engines.openai_engine import Endpoint, OpenAIEngine
 from model_assist.pretrained import POCKET_FOLDER, POCKET_VERSION
 from model_assist.registry import list_models, verify_model
 
@@ -11,11 +15,38 @@ if TYPE_CHECKING:
     from model_assist.engines.engine import Engine
 
 POCKET = "pocket"
+KEY_VARIABLE = "CREATIVEPAIR_OPENAI_API_KEY"
+_ENDPOINT = re.compile(r"openai:(?P<model>.+)@(?P<url>https?://\S+)")
 
 
 def name_models(studio: Studio) -> list[str]:
     """Return every name that `open_engine` takes."""
     return [POCKET, *(model.version for model in list_models(studio.workspace.models))]
+
+
+def is_endpoint(name: str) -> bool:
+    """Tell whether a name is that of a model on a server: `openai:MODEL@URL`."""
+    return name.startswith("openai:")
+
+
+def open_endpoint(name: str) -> OpenAIEngine:
+    """Return the engine of `openai:MODEL@URL`; its key comes from the environment.
+
+    Raises:
+        InputError: when the name is no such, or holds a password.
+    """
+    found = _ENDPOINT.fullmatch(name)
+    if not found:
+        raise InputError(
+            "an endpoint is named openai:MODEL@URL",
+            hint="Write openai:qwen2.5-vl@http://localhost:8000/v1.",
+        )
+    if urlsplit(found["url"]).password or "@" in found["url"]:
+        raise InputError(
+            "an address must not hold a password: it is recorded beside the drafts",
+            hint=f"Put the key into {KEY_VARIABLE}.",
+        )
+    return OpenAIEngine(Endpoint(found["model"], found["url"], os.environ.get(KEY_VARIABLE)))
 
 
 def open_engine(studio: Studio, name: str) -> "Engine":

@@ -12,16 +12,19 @@ Source: domain of this project, Creative4U; the formulas are ours.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from scipy.special import expit
 
 from creativepair.chain import ORDERS, Chain, Order, parse_chain
 from creativepair.errors import ChainError
 from creativepair.estimates import Floats
+from creativepair.findings import findings_schema, parse_findings, render_findings_prompt
 from creativepair.prompts import Mode, render_prompt
+from creativepair.protocol import Protocol
 from creativepair.records import Item
 from model_assist.drafters.drafter import DraftRequest
 from model_assist.engines.engine import Engine, Presentation, Sampling, Written
@@ -86,14 +89,32 @@ def compare_at_once(engine: Engine, requests: Sequence[DraftRequest]) -> Compare
     return Compared(lead_ab, lead_ba, seconds=time.perf_counter() - start)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a model is asked for chains, and how what it writes is read.
+
+    Attributes:
+        ask: from a pair and an order to what is shown.
+        read: from a text, the protocol and the order to a chain; raises ChainError.
+    """
+
+    ask: Callable[[DraftRequest, Order], Presentation]
+    read: Callable[[str, Protocol, Order], Chain]
+
+
 def compare_by_chains(
-    engine: Engine, requests: Sequence[DraftRequest], sampling: Sampling
+    engine: Engine, requests: Sequence[DraftRequest], sampling: Sampling, form: Form | None = None
 ) -> list[Voted]:
-    """Let the model write `num_samples` chains in each order, and count how they answer."""
-    asked = [present(each, order, "chain") for each in requests for order in ORDERS]
+    """Let the model write `num_samples` chains in each order, and count how they answer.
+
+    Args:
+        form: `SERIALISED` when not given.
+    """
+    form = form or SERIALISED
+    asked = [form.ask(each, order) for each in requests for order in ORDERS]
     written = engine.write(asked, sampling)
     return [
-        _vote(request, written[2 * number : 2 * number + 2])
+        _vote(request, written[2 * number : 2 * number + 2], form)
         for number, request in enumerate(requests)
     ]
 
@@ -124,22 +145,42 @@ def join(parts: Sequence[Compared]) -> Compared:
 
 
 def present(request: DraftRequest, order: Order, mode: Mode) -> Presentation:
-    """Return a pair as it is shown to a model in one order."""
-    item = Item(
+    """Return a pair as it is shown, in one order, to a model that learned the serialised form."""
+    prompt = render_prompt(_item(request), request.protocol, mode=mode)
+    return Presentation(prompt, _images(request, order))
+
+
+def _ask_for_findings(request: DraftRequest, order: Order) -> Presentation:
+    return Presentation(
+        prompt=render_findings_prompt(_item(request), request.protocol),
+        images=_images(request, order),
+        schema=findings_schema(request.protocol),
+    )
+
+
+SERIALISED = Form(lambda request, order: present(request, order, "chain"), parse_chain)
+"""For models that were trained on chains."""
+
+FINDINGS = Form(_ask_for_findings, parse_findings)
+"""For general models: asked at length, and held to a JSON schema."""
+
+
+def _item(request: DraftRequest) -> Item:
+    return Item(
         item_id="asked",  # no prompt says it
         revision=1,
         title=request.title,
         category=request.category,
         queries=request.queries,
     )
+
+
+def _images(request: DraftRequest, order: Order) -> tuple[Image.Image, Image.Image]:
     images = request.image_a, request.image_b
-    return Presentation(
-        prompt=render_prompt(item, request.protocol, mode=mode),
-        images=images if order == "AB" else images[::-1],
-    )
+    return images if order == "AB" else images[::-1]
 
 
-def _vote(request: DraftRequest, written: Sequence[Sequence[Written]]) -> Voted:
+def _vote(request: DraftRequest, written: Sequence[Sequence[Written]], form: Form) -> Voted:
     read: list[tuple[Chain, str]] = []
     failures: list[str] = []
     leads: list[float | None] = []
@@ -147,7 +188,7 @@ def _vote(request: DraftRequest, written: Sequence[Sequence[Written]]) -> Voted:
         chains = []
         for each in texts:
             try:
-                chains.append((parse_chain(each.text, request.protocol, order), each.text))
+                chains.append((form.read(each.text, request.protocol, order), each.text))
             except ChainError as error:
                 cut = "" if each.is_finished else " (cut at the limit of tokens)"
                 failures.append(f"{error.message}{cut}")

@@ -1,8 +1,8 @@
-"""The drafter that asks a comparative model: chains in both orders, of which one is shown."""
+"""The drafter that asks a model: chains in both orders, of which one is shown."""
 
 from collections.abc import Sequence
 
-from model_assist.creative4u.comparison import Voted, compare_by_chains
+from model_assist.creative4u.comparison import SERIALISED, Form, Voted, compare_by_chains
 from model_assist.drafters.drafter import DraftedChain, DraftFailure, DraftRequest
 from model_assist.engines.engine import Engine, Sampling
 
@@ -11,21 +11,32 @@ DEFAULT_SAMPLING = Sampling(num_samples=4)
 
 
 class Creative4UDrafter:
-    """Drafts with a model of Creative4U.
+    """Drafts with a model of Creative4U, or a general one that is asked for the same.
 
     Args:
         engine: what runs it.
         sampling: how chains are drawn, in each order.
+        form: how it is asked.
+        name: what its drafts are recorded under.
     """
 
-    def __init__(self, engine: Engine, sampling: Sampling | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        sampling: Sampling | None = None,
+        *,
+        form: Form = SERIALISED,
+        name: str = "creative4u",
+    ) -> None:
         self._engine = engine
         self._sampling = sampling or DEFAULT_SAMPLING
+        self._form = form
+        self._name = name
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
-        return "creative4u"
+        """What its drafts are recorded under."""
+        return self._name
 
     @property
     def model_version(self) -> str:
@@ -34,9 +45,8 @@ class Creative4UDrafter:
 
     def draft(self, requests: Sequence[DraftRequest]) -> list[DraftedChain | DraftFailure]:
         """Write a chain for each pair, or say why there is none to be shown."""
-        return [
-            _decide(voted) for voted in compare_by_chains(self._engine, requests, self._sampling)
-        ]
+        voted = compare_by_chains(self._engine, requests, self._sampling, self._form)
+        return [_decide(each) for each in voted]
 
 
 def _decide(voted: Voted) -> DraftedChain | DraftFailure:

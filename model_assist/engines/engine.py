@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from typing import Protocol as TypingProtocol
 
 import numpy as np
@@ -18,10 +19,12 @@ class Presentation:
     Attributes:
         prompt: as `creativepair.prompts.render_prompt` gives it.
         images: RGB, the first one first.
+        schema: JSON schema that what is written is held to; None for free text.
     """
 
     prompt: list[Message]
     images: tuple[Image.Image, Image.Image]
+    schema: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

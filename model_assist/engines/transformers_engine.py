@@ -55,6 +55,11 @@ class TransformersEngine:
         Raises:
             InputError: as `score`.
         """
+        if any(each.schema for each in asked):
+            raise InputError(
+                "this engine cannot hold a model to a JSON schema",
+                hint="Serve the model and name it as openai:MODEL@URL.",
+            )
         written: list[list[Written]] = []
         with torch.random.fork_rng():
             torch.manual_seed(sampling.seed)
