@@ -13,6 +13,7 @@ from app.cli_models import models_cli
 from app.cli_pairs import pairs_cli
 from app.cli_quality import quality
 from app.cli_release import release_cli
+from app.cli_train import train_cli
 from app.cli_users import users_cli
 from app.options import AsJson, WorkspacePath
 from app.output import emit, emit_file, note, print_error, progress
@@ -37,6 +38,7 @@ cli.add_typer(gold_cli, name="gold")
 cli.add_typer(judgements_cli, name="judgements")
 cli.add_typer(release_cli, name="release")
 cli.add_typer(models_cli, name="models")
+cli.add_typer(train_cli, name="train")
 cli.add_typer(evaluate_cli, name="evaluate")
 cli.command()(quality)
 cli.add_typer(users_cli, name="users")

@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 
 from app.bootstrap import Studio
 from app.commands.models import open_engine
+from app.commands.read_release import read_standing
 from creativepair.chain import Chain
 from creativepair.errors import StateError
 from creativepair.images import decode
 from creativepair.protocol import Protocol
 from exports.configurations import DEFAULT
-from exports.listing import find_release, read_manifest
 from exports.manifest import Manifest
 from exports.parquet import Record, parse_name, read_records
 from exports.splits import Split
-from exports.withdrawal import read_withdrawal
 from model_assist.creative4u.baselines import (
     Looks,
     compare_by_evidence,
@@ -82,7 +81,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class Told:
     """What a release says of the pairs of a split, without images."""
 
     item_ids: list[str]
@@ -91,10 +90,12 @@ class _Told:
 
     @property
     def better(self) -> NDArray[np.bool_]:
+        """Whether A is better, [n]."""
         return np.array([label == "A" for label in self.labels])
 
     @property
     def item(self) -> NDArray[np.int64]:
+        """Number of each pair's item, [n]."""
         return np.unique(self.item_ids, return_inverse=True)[1].astype(np.int64)
 
 
@@ -121,7 +122,7 @@ def evaluate_creative4u(
         NotFoundError, InputError: when there is no such release or model.
         StateError: when the release was withdrawn, or the split has no pairs.
     """
-    manifest = _read_release(studio, release)
+    manifest = read_standing(studio, release)
     total = min(manifest.counts.splits.get(split, 0), limit or manifest.counts.rows)
     if not total:
         raise StateError(
@@ -131,7 +132,7 @@ def evaluate_creative4u(
     engine = open_engine(studio, model)
     protocol = manifest.lineage.protocol
     sampling = Sampling(num_samples=chains, seed=seed) if chains else None
-    told = _Told([], [], [])
+    told = Told([], [], [])
     votes: list[Voted] = []
     by_model, by_evidence, differences = [], [], []
     for records in _batches(_read(studio, manifest, split), total):
@@ -169,12 +170,6 @@ def evaluate_creative4u(
     )
 
 
-def _read_release(studio: Studio, release: str) -> Manifest:
-    if withdrawal := read_withdrawal(find_release(studio.workspace, release)):
-        raise StateError(f"release {release} was {withdrawal}", hint="Evaluate on one that stands.")
-    return read_manifest(studio.workspace, release)
-
-
 def _read(studio: Studio, manifest: Manifest, split: Split) -> Iterator[Record]:
     folder = studio.workspace.releases / manifest.version
     for path in sorted(manifest.files):
@@ -189,7 +184,7 @@ def _batches(records: Iterator[Record], most: int) -> Iterator[list[Record]]:
         yield batch
 
 
-def _note(records: Sequence[Record], protocol: Protocol, told: _Told) -> list[DraftRequest]:
+def _note(records: Sequence[Record], protocol: Protocol, told: Told) -> list[DraftRequest]:
     told.item_ids.extend(record["item_id"] for record in records)
     told.labels.extend(record["label"] for record in records)
     told.chains.extend(record["chain"] for record in records)
@@ -228,18 +223,34 @@ def _fit(
     fitted_on: Split = "validation"
     if split == fitted_on or not manifest.counts.splits.get(fitted_on):
         return 1.0, None
-    told = _Told([], [], [])
+    compared, told = compare_split(
+        studio, manifest, engine, fitted_on, limit=_MOST_FITTED, sampling=sampling
+    )
+    return fit_temperature(compared.z, told.better), fitted_on
+
+
+def compare_split(
+    studio: Studio,
+    manifest: Manifest,
+    engine: Engine,
+    split: Split,
+    *,
+    limit: int,
+    sampling: Sampling | None = None,
+) -> tuple[Compared, Told]:
+    """Compare the pairs of a split by a model, and return what the release says of them."""
+    told = Told([], [], [])
     compared = [
         _compare(engine, _note(records, manifest.lineage.protocol, told), sampling, [])
-        for records in _batches(_read(studio, manifest, fitted_on), _MOST_FITTED)
+        for records in _batches(_read(studio, manifest, split), limit)
     ]
-    return fit_temperature(join(compared).z, told.better), fitted_on
+    return join(compared), told
 
 
 def _fit_looks(studio: Studio, manifest: Manifest, split: Split) -> Looks | None:
     if split == "train" or not manifest.counts.splits.get("train"):
         return None
-    told = _Told([], [], [])
+    told = Told([], [], [])
     differences = [
         list_differences(_note(records, manifest.lineage.protocol, told))
         for records in _batches(_read(studio, manifest, "train"), _MOST_FITTED)

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -22,6 +24,18 @@ _ENDPOINT = re.compile(r"openai:(?P<model>.+)@(?P<url>https?://\S+)")
 def name_models(studio: Studio) -> list[str]:
     """Return every name that `open_engine` takes."""
     return [POCKET, *(model.version for model in list_models(studio.workspace.models))]
+
+
+@contextmanager
+def explain_missing(what: str) -> Iterator[None]:
+    """Say which extra holds a package that is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise StateError(
+            f"{what} needs {error.name}, which is not installed",
+            hint="Install the extra: pip install 'creativepair[train]'.",
+        ) from error
 
 
 def is_endpoint(name: str) -> bool:
@@ -63,12 +77,7 @@ def open_engine(studio: Studio, name: str) -> "Engine":
             raise InputError(f"unknown model {name!r}", hint=f"Use {', '.join(known)}.")
         folder, version = studio.workspace.models / name, name
         verify_model(studio.workspace.models, name)
-    try:
+    with explain_missing(version):
         from model_assist.creative4u.loading import load_model
         from model_assist.engines.transformers_engine import TransformersEngine
-    except ModuleNotFoundError as error:
-        raise StateError(
-            f"{version} needs {error.name}, which is not installed",
-            hint="Install the extra: pip install 'creativepair[train]'.",
-        ) from error
     return TransformersEngine(load_model(folder), version)

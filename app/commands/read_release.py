@@ -7,9 +7,10 @@ from datetime import datetime
 from app.bootstrap import Studio
 from creativepair.errors import StateError
 from exports.card import read_card as read_text
-from exports.listing import ReleaseSummary, find_release, list_releases
+from exports.listing import ReleaseSummary, find_release, list_releases, read_manifest
 from exports.manifest import MANIFEST_FILE, Manifest
 from exports.plots import FOLDER
+from exports.withdrawal import read_withdrawal
 
 _HEADING = re.compile(r"^(#+ )", re.MULTILINE)
 
@@ -54,6 +55,18 @@ def read_card(studio: Studio, version: str) -> str:
         ) from error
     text = _HEADING.sub(r"#\1", text)
     return text.replace(f"]({FOLDER}/", f"](release/{version}/{FOLDER}/")
+
+
+def read_standing(studio: Studio, version: str) -> Manifest:
+    """Return the manifest of a release that was not withdrawn.
+
+    Raises:
+        NotFoundError: when there is no such release.
+        StateError: when it was withdrawn, or its manifest is damaged.
+    """
+    if withdrawal := read_withdrawal(find_release(studio.workspace, version)):
+        raise StateError(f"release {version} was {withdrawal}", hint="Use a release that stands.")
+    return read_manifest(studio.workspace, version)
 
 
 def list_files(manifest: Manifest) -> list[tuple[str, int | None]]:

@@ -3,6 +3,7 @@
 Each step can be repeated: a takedown that was interrupted is finished by asking for it again.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -237,6 +238,9 @@ def _withdraw(studio: Studio, holds: Holds, withdrawal: Withdrawal) -> list[str]
     for version in holding:
         withdraw_release(studio.workspace.releases / version, withdrawal)
     remove_unfinished(studio.workspace.releases)
+    # Trainings that are not finished hold images of releases, and nobody can tell of which.
+    shutil.rmtree(studio.workspace.trainings, ignore_errors=True)
+    remove_unfinished(studio.workspace.models)
     return holding
 
 

@@ -43,10 +43,16 @@ def render_prompt(
     Both modes ask the same until the last part, so that a server that keeps prefixes reads the
     images once.
     """
-    parts = show_pair(render_instruction(protocol, names), item, names)
-    if mode == "answer":
-        parts.append(text_part(_AT_ONCE))
-    return [{"role": "user", "content": parts}]
+    asked: list[Message] = [
+        {"role": "user", "content": show_pair(render_instruction(protocol, names), item, names)}
+    ]
+    return ask_at_once(asked) if mode == "answer" else asked
+
+
+def ask_at_once(prompt: list[Message]) -> list[Message]:
+    """Return the prompt for a chain as one that asks for the answer at once."""
+    [message] = prompt
+    return [{**message, "content": [*message["content"], text_part(_AT_ONCE)]}]
 
 
 def show_pair(instruction: str, item: Item, names: Names = POSITIONS) -> list[dict[str, Any]]:

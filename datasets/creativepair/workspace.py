@@ -158,6 +158,11 @@ class Workspace:
         return self.root / "models"
 
     @property
+    def trainings(self) -> Path:
+        """Folder of trainings that are not finished: checkpoints, and images of releases."""
+        return self.root / "trainings"
+
+    @property
     def protocol(self) -> Protocol:
         """The protocol that this workspace's work follows.
 

@@ -23,6 +23,9 @@ SPECIAL_TOKENS = (
     VIDEO_TOKEN,
 )
 _LONE_DIGIT = r"(?<![0-9])[12](?![0-9.])"
+# The first word of a title, which names the colour in drawn worlds: a token of its own. Merged with
+# the product, what it looks like would have to be learned once for every product.
+_FIRST_OF_QUOTE = r'(?<=")\p{Lu}\p{Ll}+'
 # Where a phrase may begin: what one image shows, the next line, a tag.
 _BORDER = r"(?:\n|<|: |; |, | \| )"
 
@@ -39,6 +42,7 @@ def train_tokenizer(
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_LONE_DIGIT), "isolated"),
+            pre_tokenizers.Split(Regex(_FIRST_OF_QUOTE), "isolated"),
             pre_tokenizers.Split(Regex(_BORDER), "merged_with_next"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]

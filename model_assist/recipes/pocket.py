@@ -22,20 +22,17 @@ from dataclasses import dataclass
 from itertools import permutations
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache, PreTrainedModel
 
 from creativepair.chain import ORDERS, Order, render_chain
-from creativepair.errors import InputError
 from creativepair.prompts import Message, Mode, describe_item, image_part, render_prompt, text_part
 from creativepair.protocol import Protocol, load_protocol
 from creativepair.records import Item
@@ -46,6 +43,9 @@ from model_assist.creative4u.pocket import PocketShape, make_model, make_process
 from model_assist.creative4u.processor import IMAGE_TOKEN, PairProcessor
 from model_assist.creative4u.vision import ImageEncoder
 from model_assist.recipes.muon import Muon
+from model_assist.recipes.settings import read_settings
+
+SETTINGS = Path(__file__).with_suffix(".yaml")
 
 _MASTER_PX = 336
 _DRAWN_PX = 168
@@ -499,35 +499,11 @@ class PocketRecipe:
         return "answer" if at_once else "chain", rows, self.ads.images[chosen]
 
 
-def read_settings(overrides: Sequence[str] = ()) -> PocketSettings:
-    """Read `pocket.yaml`, with `key=value` or `shape.key=value` in place of its lines.
-
-    Raises:
-        InputError: naming what cannot be read.
-    """
-    told: dict[str, Any] = yaml.safe_load(
-        Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    )
-    for override in overrides:
-        key, sign, value = override.partition("=")
-        *parents, name = key.split(".")
-        place = told
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        if not sign:
-            raise InputError(f"{override!r} is not key=value", hint="Write look_steps=100.")
-        place[name] = yaml.safe_load(value)
-    try:
-        return PocketSettings.model_validate(told)
-    except ValidationError as error:
-        raise InputError(f"settings: {error}", hint="See pocket.yaml.") from error
-
-
 def main() -> None:
     """Train and save."""
     folder, *overrides = sys.argv[1:]
     torch.set_num_threads(1)
-    recipe = PocketRecipe(read_settings(overrides))
+    recipe = PocketRecipe(read_settings(PocketSettings, SETTINGS, overrides))
     start = time.perf_counter()
     recipe.setup()
     _say(f"set up in {time.perf_counter() - start:.0f} s")

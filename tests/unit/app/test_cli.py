@@ -45,6 +45,7 @@ COMMANDS = [
     "quality",
     "models list",
     "models show",
+    "train creative4u",
     "evaluate creative4u",
     "release build",
     "release preview",

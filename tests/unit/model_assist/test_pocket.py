@@ -1,5 +1,6 @@
 """The pocket model: made, trained for a few steps, saved, and read by the engines."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from model_assist.creative4u.tokenizer import train_tokenizer  # noqa: E402 (as 
 from model_assist.creative4u.vision import ImageEncoder  # noqa: E402 (as above)
 from model_assist.engines.transformers_engine import TransformersEngine  # noqa: E402 (as above)
 from model_assist.recipes.pocket import (  # noqa: E402 (as above)
+    SETTINGS,
     PocketRecipe,
+    PocketSettings,
     Row,
     explain_in_order,
-    read_settings,
 )
+from model_assist.recipes.settings import read_settings  # noqa: E402 (as above)
 from tests.unit.model_assist.test_transformers_engine import asked  # noqa: E402 (as above)
 
 SMALL = [
@@ -45,6 +48,10 @@ SMALL = [
 STEPS = ["sight_steps=30", "look_steps=12", "compare_steps=18"]
 
 
+def configure(overrides: Sequence[str] = ()) -> PocketSettings:
+    return read_settings(PocketSettings, SETTINGS, overrides)
+
+
 def losses_of(recipe: PocketRecipe) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for told in recipe.train():
@@ -56,7 +63,7 @@ def losses_of(recipe: PocketRecipe) -> dict[str, list[float]]:
 
 @pytest.fixture(scope="module")
 def recipe() -> PocketRecipe:
-    made = PocketRecipe(read_settings(SMALL))
+    made = PocketRecipe(configure(SMALL))
     made.setup()
     return made
 
@@ -72,7 +79,7 @@ def test_a_lone_digit_is_a_token_and_phrases_are_too() -> None:
 
 
 def test_the_shipped_shape_is_under_two_million_weights_in_heads_of_32() -> None:
-    shape = read_settings().shape
+    shape = configure().shape
     processor = make_processor([describe_some()], shape)
     model = make_model(processor, shape, seed=0)
     assert sum(weights.numel() for weights in model.parameters()) < 2_000_000
@@ -163,7 +170,7 @@ def test_a_row_asks_what_the_engines_ask(recipe: PocketRecipe) -> None:
 
 
 def test_training_learns_and_the_engines_read_what_it_saves(tmp_path: Path) -> None:
-    made = PocketRecipe(read_settings([*SMALL, *STEPS]))
+    made = PocketRecipe(configure([*SMALL, *STEPS]))
     made.setup()
     found = losses_of(made)
     assert set(found) == {"sight loss", "look loss", "chain loss", "answer loss"}
@@ -173,7 +180,7 @@ def test_training_learns_and_the_engines_read_what_it_saves(tmp_path: Path) -> N
     made.save(tmp_path)
     engine = TransformersEngine(load_model(tmp_path), "creative4u-1")
     assert np.isfinite(engine.score(asked())).all()
-    again = PocketRecipe(read_settings([*SMALL, *STEPS]))
+    again = PocketRecipe(configure([*SMALL, *STEPS]))
     again.setup()
     assert losses_of(again) == found  # the seed is all that is drawn from
 
@@ -202,7 +209,7 @@ def test_a_chain_that_is_learned_is_one_that_is_read(recipe: PocketRecipe) -> No
 )
 def test_a_setting_that_cannot_be_is_named(override: str, problem: str) -> None:
     with pytest.raises(InputError, match=problem):
-        read_settings([override])
+        configure([override])
 
 
 def test_a_shape_says_how_many_tokens_an_image_takes() -> None:

@@ -1,0 +1,131 @@
+"""`train creative4u`: from a release to a registered model, in one command that can be repeated."""
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.bootstrap import Studio
+from app.commands.evaluate import compare_split
+from app.commands.models import explain_missing
+from app.commands.read_release import read_standing
+from creativepair.errors import InputError
+from exports.manifest import Manifest
+from model_assist.creative4u.evaluation import fit_temperature, measure_comparer
+from model_assist.pretrained import POCKET_FOLDER, POCKET_VERSION
+from model_assist.registry import TrainedOn, Training, list_models, new_model, verify_model
+
+if TYPE_CHECKING:
+    from model_assist.recipes.sft import SFTSettings
+
+_MOST_MEASURED = 1_000
+_PACKAGES = ("torch", "transformers", "trl", "peft", "creativepair")
+_HUB_FILES = ("*.safetensors", "*.json", "*.txt", "*.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """A model that has just been registered.
+
+    Attributes:
+        metrics: of `validation`, at once; only how it was trained where that split is empty.
+        losses: by step.
+    """
+
+    model_version: str
+    metrics: dict[str, float]
+    losses: dict[int, float]
+    path: Path
+
+
+def train_creative4u(
+    studio: Studio, *, release: str, config: Path | None = None, overrides: tuple[str, ...] = ()
+) -> TrainReport:
+    """Fine-tune a model on a release and register it.
+
+    A run that was cut off goes on when the same is asked again.
+
+    Args:
+        config: a YAML file with settings in place of those of `sft.yaml`.
+        overrides: `key=value`, in place of both.
+
+    Raises:
+        NotFoundError, InputError: when there is no such release or base, or settings are none.
+        StateError: when the release was withdrawn or has no chains, or the extra is missing.
+    """
+    manifest = read_standing(studio, release)
+    with explain_missing("training"):
+        from model_assist.creative4u.loading import load_model
+        from model_assist.engines.transformers_engine import TransformersEngine
+        from model_assist.recipes import sft
+        from model_assist.recipes.settings import read_settings
+    settings = read_settings(sft.SFTSettings, sft.SETTINGS, overrides, config)
+    base, name = _find_base(studio, settings.base)
+    work = studio.workspace.trainings / _name_run(manifest, settings, name)
+    with new_model(studio.workspace.models) as made:
+        trained = sft.train_sft(
+            studio.workspace.releases / release, base, work, made.folder, settings
+        )
+        engine = TransformersEngine(load_model(made.folder), "in training")
+        metrics = {"rows": float(trained.num_rows)}
+        if manifest.counts.splits.get("validation"):
+            compared, told = compare_split(
+                studio, manifest, engine, "validation", limit=_MOST_MEASURED
+            )
+            measured = measure_comparer(compared, told.better, told.item)
+            metrics["temperature"] = fit_temperature(compared.z, told.better)
+            metrics["validation_accuracy"] = measured.accuracy.value or 0.0
+        read_standing(studio, release)  # nothing learns from what was taken down meanwhile
+        record = made.register(
+            "creative4u",
+            Training(
+                base=name,
+                trained_on=(TrainedOn(release=release, digest=manifest.digest),),
+                recipe="sft",
+                settings=settings.model_dump(mode="json"),
+                packages={package: installed_version(package) for package in _PACKAGES},
+                metrics=metrics,
+            ),
+            now=datetime.now(UTC),
+        )
+    shutil.rmtree(work)
+    return TrainReport(
+        record.version, metrics, trained.losses, studio.workspace.models / record.version
+    )
+
+
+def _find_base(studio: Studio, base: str) -> tuple[Path, str]:
+    """Return the folder of a model to start from, and what it is recorded as."""
+    if base == "pocket":
+        return POCKET_FOLDER, POCKET_VERSION
+    if base in {model.version for model in list_models(studio.workspace.models)}:
+        verify_model(studio.workspace.models, base)
+        return studio.workspace.models / base, base
+    folder = Path(base).expanduser()
+    if folder.is_dir():
+        return folder, folder.name
+    if base.count("/") != 1 or base.startswith((".", "/")):
+        raise InputError(
+            f"there is no model {base!r} to start from",
+            hint="Name pocket, a model of the workspace, a folder, or OWNER/NAME on the Hub.",
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(base, allow_patterns=list(_HUB_FILES))), base
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"{base} cannot be fetched from the Hugging Face Hub: {type(error).__name__}",
+            hint="Check the name, the network, and your access to it.",
+        ) from error
+
+
+def _name_run(manifest: Manifest, settings: "SFTSettings", base: str) -> str:
+    """Return a name that only the same run has."""
+    told = json.dumps([manifest.digest, base, settings.model_dump(mode="json")], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]

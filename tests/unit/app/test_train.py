@@ -1,0 +1,153 @@
+"""Training on a release: what is registered, what is refused, and what a kill leaves."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest.mock import patch
+
+import pytest
+
+from app.bootstrap import Studio, open_studio
+from app.commands.draft import draft_pairs
+from app.commands.evaluate import evaluate_creative4u
+from app.commands.takedown import take_down_creative
+from app.commands.train import train_creative4u
+from creativepair.errors import InputError, StateError
+from creativepair.records import PairStatus
+from creativepair.store import pairs
+from exports.builder import build_release
+from exports.listing import read_manifest
+from model_assist.registry import read_model
+
+if TYPE_CHECKING:
+    from tests.unit.app.conftest import Answer
+
+pytest.importorskip("trl", reason="the extra train is not installed: make suite")
+
+Run = Callable[..., "Answer"]
+STEPS = ("max_steps=6", "batch_size=2", "save_steps=2", "log_steps=1", "learning_rate=0.001")
+
+
+@pytest.fixture
+def released(judged_root: Path, untrained: Path) -> Iterator[Studio]:
+    """A workspace with a release, and beside it a model that has learned nothing."""
+    studio = open_studio(judged_root)
+    build_release(studio.workspace, studio.store, "0.1.0")
+    yield studio
+    studio.store.close()
+
+
+def test_a_model_is_trained_registered_and_drafts(
+    released: Studio, untrained: Path, run: Run
+) -> None:
+    root = released.workspace.root
+    told = [f"base={untrained}", *STEPS]
+    answer = run("train", "creative4u", "--release", "0.1.0", *told, "--workspace", root, "--json")
+    found = answer.json
+    assert found["model_version"] == "creative4u-1"
+    assert [each["step"] for each in found["losses"]] == [1, 2, 3, 4, 5, 6]
+    assert found["losses"][-1]["loss"] < found["losses"][0]["loss"]
+    record = read_model(released.workspace.models, "creative4u-1")
+    [learned] = record.training.trained_on
+    assert learned.digest == read_manifest(released.workspace, "0.1.0").digest
+    assert record.training.settings["max_steps"] == 6
+    assert record.training.base == untrained.name
+    assert not any(released.workspace.trainings.iterdir())
+    measured = evaluate_creative4u(
+        released, model="creative4u-1", release="0.1.0", split="train", limit=4
+    )
+    assert measured.num_pairs == 4
+    # After so few steps it writes no chain: that is counted, and nothing is stored.
+    report = draft_pairs(released, drafter="creative4u-1", limit=1)
+    assert report.drafted + len(report.failed) == 1
+
+
+def train_and_die(root: Path, base: Path) -> None:
+    from transformers import TrainerCallback
+    from trl import SFTTrainer
+
+    class Killer(TrainerCallback):  # type: ignore[misc]  # its base is Any to mypy
+        def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
+            if state.global_step == 3:  # type: ignore[attr-defined]  # of TrainerState
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def make(**told: object) -> object:
+        return SFTTrainer(**told, callbacks=[Killer()])
+
+    with patch("model_assist.recipes.sft.SFTTrainer", make):
+        train_creative4u(open_studio(root), release="0.1.0", overrides=(f"base={base}", *STEPS))
+
+
+def test_a_run_that_was_killed_goes_on_with_the_same_losses(
+    released: Studio, untrained: Path
+) -> None:
+    overrides = (f"base={untrained}", *STEPS)
+    process = get_context("spawn").Process(
+        target=train_and_die, args=(released.workspace.root, untrained)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    [work] = released.workspace.trainings.iterdir()
+    assert {path.name for path in (work / "checkpoints").glob("checkpoint-*")} == {"checkpoint-2"}
+    # What a kill leaves half of is no checkpoint.
+    half = work / "checkpoints" / "checkpoint-4"
+    half.mkdir()
+    (half / "model.safetensors").write_bytes(b"half")
+    resumed = train_creative4u(released, release="0.1.0", overrides=overrides)
+    assert resumed.model_version == "creative4u-1"
+    whole = train_creative4u(released, release="0.1.0", overrides=overrides)
+    assert whole.model_version == "creative4u-2"
+    assert resumed.losses == pytest.approx(whole.losses, abs=1e-5)
+
+
+def test_a_lora_is_merged_and_moves_the_language_model_alone(
+    released: Studio, untrained: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    overrides = (f"base={untrained}", *STEPS, "lora_rank=4", "lora_alpha=8")
+    trained = train_creative4u(released, release="0.1.0", overrides=overrides)
+    before = load_file(untrained / "model.safetensors")
+    after = load_file(trained.path / "model.safetensors")
+    moved = {name for name in before if not before[name].equal(after[name])}
+    assert set(before) == set(after)
+    assert moved
+    assert not any("visual" in name or "embed" in name for name in moved)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("epochs=-1", "greater than 0"),
+        ("speed=9", "Extra inputs are not permitted"),
+        ("learning_rate", "is not key=value"),
+        ("base=nothing", "there is no model 'nothing'"),
+    ],
+)
+def test_settings_and_bases_that_are_none_are_refused(
+    released: Studio, override: str, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        train_creative4u(released, release="0.1.0", overrides=(override,))
+    assert not list(released.workspace.models.glob("*"))
+
+
+def test_a_release_without_chains_and_a_withdrawn_one_teach_nothing(
+    released: Studio, untrained: Path
+) -> None:
+    for path in (released.workspace.releases / "0.1.0" / "data" / "cot").glob("*"):
+        path.unlink()
+    with pytest.raises(StateError, match=r"0\.1\.0 has no chains to learn from"):
+        train_creative4u(released, release="0.1.0", overrides=(f"base={untrained}", *STEPS))
+    left = released.workspace.trainings / "left-by-a-kill"
+    left.mkdir(parents=True)
+    with released.store.read() as connection:
+        pair = next(iter(pairs.iterate_pairs(connection, PairStatus.CANDIDATE))).pair
+    take_down_creative(released, pair.creative_a, reason="asked for")
+    assert not left.exists()
+    with pytest.raises(StateError, match=r"0\.1\.0 was withdrawn"):
+        train_creative4u(released, release="0.1.0")
