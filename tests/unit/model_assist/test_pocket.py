@@ -114,14 +114,14 @@ def test_a_batch_with_one_prefix_reads_as_the_library_reads_each_row(recipe: Poc
     ads = next(iter(recipe.ads.of_item.values()))
     texts = recipe.texts
     rows = [
-        texts.chain(ads[0], ads[1], (0, 1)),
-        texts.chain(ads[2], ads[1], (2, 1)),
-        texts.answer(ads[2], ads[0], (2, 0)),
+        texts.chain(ads[0], ads[1]),
+        texts.chain(ads[2], ads[1]),
+        texts.answer(ads[2], ads[0]),
     ]
-    images = recipe.ads.images[ads]
+    images = recipe.ads.images
     recipe.model.eval()
     with torch.inference_mode():
-        logits, _, _ = recipe.reader._run(rows, images)
+        logits, _, _ = recipe.reader._run(rows, recipe.reader.encode(images))
         first = min(len(row.prompt) for row in rows) - 1
         for row, found in zip(rows, logits, strict=True):
             wanted = read_by_library(recipe, row, images)[first:]
@@ -162,10 +162,10 @@ def test_a_row_asks_what_the_engines_ask(recipe: PocketRecipe) -> None:
     digits = find_digits(recipe.processor.tokenizer)
     engine = TransformersEngine(Loaded(recipe.model, recipe.processor, digits), "x")
     [wanted] = engine.score([present(request, "AB", "answer")])
-    whole = recipe.texts.answer(ads[0], ads[1], (0, 1))
+    whole = recipe.texts.answer(ads[0], ads[1])
     begun = Row(whole.prompt, recipe.texts.encode("<answer>"), whole.images)
     with torch.inference_mode():
-        logits = recipe.reader.last_logits([begun], images)[0]
+        logits = recipe.reader.last_logits([begun], recipe.reader.encode(recipe.ads.images))[0]
     assert float(logits[digits[0]] - logits[digits[1]]) == pytest.approx(wanted, abs=1e-4)
 
 
