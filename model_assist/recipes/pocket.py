@@ -80,11 +80,10 @@ class PocketSettings(BaseModel):
     items_per_batch: int = Field(ge=1)
     chains_per_item: int = Field(ge=1)
     answers_per_item: int = Field(ge=1)
-    answer_share: float = Field(ge=0, le=1)
-    look_share: float = Field(ge=0, le=1)
     margin: float = Field(ge=0)
     muon_lr: float = Field(gt=0)
     adam_lr: float = Field(gt=0)
+    words_rate: float = Field(gt=0, le=1)
     weight_decay: float = Field(ge=0)
     warmup_steps: int = Field(ge=1)
     decay_share: float = Field(gt=0, le=1)
@@ -378,25 +377,28 @@ class PocketRecipe:
         sight = Sight(self.reader, levels, told.shape.hidden)
         weights = [*self.model.model.visual.named_parameters(), *sight.named_parameters()]
 
-        def make_loss(_step: int) -> tuple[str, Tensor]:
+        def make_losses(_step: int) -> dict[str, Tensor]:
             chosen = self._rng.integers(0, len(self.ads.world.ads), told.sight_batch)
             seen = {name: level[chosen] for name, level in self.ads.visible.items()}
-            return "sight", sight.loss(self.ads.images[chosen], seen)
+            return {"sight": sight.loss(self.ads.images[chosen], seen)}
 
-        yield from self._take_steps(told.sight_steps, weights, make_loss)
+        yield from self._take_steps(told.sight_steps, 1.0, weights, make_losses)
 
     def _train_words(self) -> Iterator[dict[str, float]]:
         told = self.settings
 
         seen = self._encode_all()
 
-        def make_loss(step: int) -> tuple[str, Tensor]:
-            kind, rows = self._next_batch(step)
-            return kind, self.reader.loss(rows, seen)
+        def make_losses(step: int) -> dict[str, Tensor]:
+            # Each step takes some of everything: in turns, each undid what the others had taught.
+            batches = self._next_batches(step)
+            share = min(1.0, (step - told.look_steps) / told.warmup_steps)
+            losses = {kind: self.reader.loss(rows, seen) for kind, rows in batches.items()}
+            return {k: loss if k == "look" else share * loss for k, loss in losses.items()}
 
         weights = list(self.model.model.language_model.named_parameters())
         num_steps = told.look_steps + told.compare_steps
-        yield from self._take_steps(num_steps, weights, make_loss)
+        yield from self._take_steps(num_steps, told.words_rate, weights, make_losses)
 
     def _encode_all(self) -> Tensor:
         """Encode every ad once: what the eyes have learned stays as it is."""
@@ -409,26 +411,28 @@ class PocketRecipe:
     def _take_steps(
         self,
         num_steps: int,
+        rate: float,
         weights: Sequence[tuple[str, nn.Parameter]],
-        make_loss: Callable[[int], tuple[str, Tensor]],
+        make_losses: Callable[[int], dict[str, Tensor]],
     ) -> Iterator[dict[str, float]]:
         optimisers = self._make_optimisers(weights)
         start = time.perf_counter()
-        losses: dict[str, list[float]] = {}
+        noted: dict[str, list[float]] = {}
         for step in range(num_steps):
-            self._set_rates(optimisers, self._rate(step, num_steps))
-            kind, loss = make_loss(step)
+            self._set_rates(optimisers, rate * self._rate(step, num_steps))
+            losses = make_losses(step)
             for optimiser in optimisers:
                 optimiser.zero_grad()
-            loss.backward()
+            torch.stack(list(losses.values())).sum().backward()
             torch.nn.utils.clip_grad_norm_([each for _, each in weights], 1.0)
             for optimiser in optimisers:
                 optimiser.step()
-            losses.setdefault(kind, []).append(loss.item())
+            for kind, loss in losses.items():
+                noted.setdefault(kind, []).append(loss.item())
             if (step + 1) % _LOG_EVERY == 0 or step + 1 == num_steps:
-                means = {f"{name} loss": float(np.mean(v)) for name, v in losses.items()}
+                means = {f"{name} loss": float(np.mean(v)) for name, v in noted.items()}
                 yield {"step": step + 1, "seconds": time.perf_counter() - start, **means}
-                losses = {}
+                noted = {}
 
     def save(self, folder: Path) -> None:
         """Write model and processor as the engines read them."""
@@ -484,27 +488,28 @@ class PocketRecipe:
             for group in optimiser.param_groups:
                 group["lr"] = rate * share
 
-    def _next_batch(self, step: int) -> tuple[str, list[Row]]:
-        told, rng = self.settings, self._rng
-        # Comparing comes in by and by: all at once, it undid what looking had taught.
-        if rng.random() < max(told.look_share, 1 - step / max(told.look_steps, 1)):
-            chosen = rng.integers(0, len(self.ads.world.ads), told.look_batch).tolist()
-            return "look", [self.texts.look(index) for index in chosen]
-        at_once = rng.random() < told.answer_share
-        wanted = told.answers_per_item if at_once else told.chains_per_item
-        make = self.texts.answer if at_once else self.texts.chain
-        rows = []
-        for number in rng.integers(0, len(self._item_ids), told.items_per_batch):
-            ads = self.ads.of_item[self._item_ids[number]]
-            pairs = list(permutations(range(len(ads)), 2))
-            for pick in rng.permutation(len(pairs))[:wanted]:
-                first, second = pairs[pick]
-                gap = self.ads.utilities[ads[first]] - self.ads.utilities[ads[second]]
-                if abs(gap) > told.margin:
-                    rows.append(make(ads[first], ads[second]))
-        if not rows:  # every pair was too close: draw again
-            return self._next_batch(step)
-        return "answer" if at_once else "chain", rows
+    def _next_batches(self, step: int) -> dict[str, list[Row]]:
+        told = self.settings
+        looking = self._rng.integers(0, len(self.ads.world.ads), told.look_batch)
+        batches = {"look": [self.texts.look(index) for index in looking.tolist()]}
+        if step > told.look_steps:
+            batches["chain"] = self._compare(self.texts.chain, told.chains_per_item)
+            batches["answer"] = self._compare(self.texts.answer, told.answers_per_item)
+        return batches
+
+    def _compare(self, make: Callable[[int, int], Row], most: int) -> list[Row]:
+        """Return rows on pairs of some items, at most so many of each."""
+        rows: list[Row] = []
+        while not rows:  # every pair may be too close
+            for number in self._rng.integers(0, len(self._item_ids), self.settings.items_per_batch):
+                ads = self.ads.of_item[self._item_ids[number]]
+                pairs = list(permutations(ads, 2))
+                for pick in self._rng.permutation(len(pairs))[:most]:
+                    first, second = pairs[pick]
+                    gap = self.ads.utilities[first] - self.ads.utilities[second]
+                    if abs(gap) > self.settings.margin:
+                        rows.append(make(first, second))
+        return rows
 
 
 def main() -> None:
