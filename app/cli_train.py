@@ -1,7 +1,7 @@
 """The `train` commands. Heavy imports are inside them, so that help answers at once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,19 +17,26 @@ def train_creative4u(
     settings: Annotated[
         list[str] | None, typer.Argument(help="key=value, in place of lines of the settings.")
     ] = None,
+    recipe: Annotated[
+        Literal["sft", "grpo"], typer.Option(help="Chains to copy, or labels to be right on.")
+    ] = "sft",
     config: Annotated[
         Path | None, typer.Option(help="YAML file, in place of lines of the recipe's.")
     ] = None,
     workspace: WorkspacePath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fine-tune a comparative model on the chains of a release; goes on where it was cut off."""
+    """Train a comparative model on a release; goes on where it was cut off."""
     from app.bootstrap import open_studio
     from app.commands import train
 
     note("Training; a run that is cut off goes on when the same is asked again …")
     report = train.train_creative4u(
-        open_studio(workspace), release=release, config=config, overrides=tuple(settings or ())
+        open_studio(workspace),
+        release=release,
+        recipe=recipe,
+        config=config,
+        overrides=tuple(settings or ()),
     )
     lines = [f"Registered {report.model_version} in {report.path}"]
     lines += [f"  {name}: {value:.4g}" for name, value in report.metrics.items()]

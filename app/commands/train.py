@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from app.bootstrap import Studio
 from app.commands.evaluate import compare_split
@@ -20,7 +20,9 @@ from model_assist.pretrained import POCKET_FOLDER, POCKET_VERSION
 from model_assist.registry import TrainedOn, Training, list_models, new_model, verify_model
 
 if TYPE_CHECKING:
-    from model_assist.recipes.sft import SFTSettings
+    from model_assist.recipes.run import RunSettings
+
+Recipe = Literal["sft", "grpo"]
 
 _MOST_MEASURED = 1_000
 _PACKAGES = ("torch", "transformers", "trl", "peft", "creativepair")
@@ -43,14 +45,20 @@ class TrainReport:
 
 
 def train_creative4u(
-    studio: Studio, *, release: str, config: Path | None = None, overrides: tuple[str, ...] = ()
+    studio: Studio,
+    *,
+    release: str,
+    recipe: Recipe = "sft",
+    config: Path | None = None,
+    overrides: tuple[str, ...] = (),
 ) -> TrainReport:
-    """Fine-tune a model on a release and register it.
+    """Train a model on a release and register it.
 
     A run that was cut off goes on when the same is asked again.
 
     Args:
-        config: a YAML file with settings in place of those of `sft.yaml`.
+        recipe: `sft` learns reviewed chains, `grpo` learns from labels what to write.
+        config: a YAML file with settings in place of those of the recipe.
         overrides: `key=value`, in place of both.
 
     Raises:
@@ -61,17 +69,26 @@ def train_creative4u(
     with explain_missing("training"):
         from model_assist.creative4u.loading import load_model
         from model_assist.engines.transformers_engine import TransformersEngine
-        from model_assist.recipes import sft
+        from model_assist.recipes import grpo, sft
         from model_assist.recipes.settings import read_settings
-    settings = read_settings(sft.SFTSettings, sft.SETTINGS, overrides, config)
+    settings = (
+        read_settings(sft.SFTSettings, sft.SETTINGS, overrides, config)
+        if recipe == "sft"
+        else read_settings(grpo.GRPOSettings, grpo.SETTINGS, overrides, config)
+    )
     base, name = _find_base(studio, settings.base)
-    work = studio.workspace.trainings / _name_run(manifest, settings, name)
+    work = studio.workspace.trainings / _name_run(manifest, recipe, settings, name)
+    folder = studio.workspace.releases / release
     with new_model(studio.workspace.models) as made:
-        trained = sft.train_sft(
-            studio.workspace.releases / release, base, work, made.folder, settings
+        trained = (
+            sft.train_sft(folder, base, work, made.folder, settings)
+            if isinstance(settings, sft.SFTSettings)
+            else grpo.train_grpo(
+                folder, base, work, made.folder, settings, manifest.lineage.protocol
+            )
         )
         engine = TransformersEngine(load_model(made.folder), "in training")
-        metrics = {"rows": float(trained.num_rows)}
+        metrics = {"rows": float(trained.num_rows), **trained.metrics}
         if manifest.counts.splits.get("validation"):
             compared, told = compare_split(
                 studio, manifest, engine, "validation", limit=_MOST_MEASURED
@@ -85,7 +102,7 @@ def train_creative4u(
             Training(
                 base=name,
                 trained_on=(TrainedOn(release=release, digest=manifest.digest),),
-                recipe="sft",
+                recipe=recipe,
                 settings=settings.model_dump(mode="json"),
                 packages={package: installed_version(package) for package in _PACKAGES},
                 metrics=metrics,
@@ -125,7 +142,9 @@ def _find_base(studio: Studio, base: str) -> tuple[Path, str]:
         ) from error
 
 
-def _name_run(manifest: Manifest, settings: "SFTSettings", base: str) -> str:
+def _name_run(manifest: Manifest, recipe: Recipe, settings: "RunSettings", base: str) -> str:
     """Return a name that only the same run has."""
-    told = json.dumps([manifest.digest, base, settings.model_dump(mode="json")], sort_keys=True)
+    told = json.dumps(
+        [manifest.digest, recipe, base, settings.model_dump(mode="json")], sort_keys=True
+    )
     return hashlib.sha256(told.encode()).hexdigest()[:16]

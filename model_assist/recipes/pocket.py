@@ -186,7 +186,7 @@ class Texts:
     def look(self, index: int) -> Row:
         """Return what one ad shows."""
         ad = self._ads.world.ads[index]
-        target = self.encode(describe(ad.attributes)) + self._end
+        target = self.encode(describe(self._ads.items[ad.item_id], ad.attributes)) + self._end
         return Row(self._prompt(ad.item_id, "look"), target, (index,))
 
     def chain(self, first: int, second: int) -> Row:
@@ -445,7 +445,8 @@ class PocketRecipe:
         texts = []
         for item in self.ads.world.items[:_TEXTS_FOR_TOKENS]:
             one, two = (self.ads.world.ads[i] for i in self.ads.of_item[item.item_id][:2])
-            texts += [explain_in_order(item, one, two, self.protocol), describe(one.attributes)]
+            texts.append(explain_in_order(item, one, two, self.protocol))
+            texts.append(describe(item, one.attributes))
             texts.append(describe_item(as_item(item)))
         return texts
 

@@ -93,9 +93,13 @@ def explain(item: AdItem, ad_a: Ad, ad_b: Ad, protocol: Protocol) -> Chain:
     return Chain(protocol=protocol.version, findings=findings)
 
 
-def describe(attributes: AdAttributes) -> str:
-    """Return what is planted in one ad, a line for each attribute, in the words of `explain`."""
-    return "".join(
+def describe(item: AdItem, attributes: AdAttributes) -> str:
+    """Return what is planted in one ad, a line for each attribute, in the words of `explain`.
+
+    First comes the colour as a title would name it: who has it in words can hold it to the title.
+    """
+    colour = name_drawn_colour(item, attributes).capitalize()
+    return f'is "{colour}"\n' + "".join(
         f"{_WORDS[name][getattr(attributes, name)]}\n"
         for names in ATTRIBUTES.values()
         for name in names
@@ -105,10 +109,14 @@ def describe(attributes: AdAttributes) -> str:
 def list_visible(item: AdItem, attributes: AdAttributes) -> dict[str, str]:
     """Return what the picture alone shows of an ad, by attribute.
 
-    Whether the title's colour is met takes words too: here it is which colour.
+    Whether the title's colour is met takes words too: here it is which colour. Whether the searched
+    feature is there looks different on every kind of product.
     """
     shown = {name: getattr(attributes, name) for name in PLANTED if name != "title_match"}
-    return shown | {"colour": name_drawn_colour(item, attributes), "product": item.kind}
+    return shown | {
+        "colour": name_drawn_colour(item, attributes),
+        "product": f"{item.kind}, feature {attributes.query_match}",
+    }
 
 
 def _find(

@@ -119,6 +119,22 @@ def test_a_lora_is_merged_and_moves_the_language_model_alone(
     assert not any("visual" in name or "embed" in name for name in moved)
 
 
+def test_grpo_counts_what_teaches_nothing_and_registers(released: Studio, untrained: Path) -> None:
+    overrides = (f"base={untrained}", "max_steps=2", "batch_size=4", "num_generations=2")
+    trained = train_creative4u(
+        released, release="0.1.0", recipe="grpo", overrides=(*overrides, "max_completion_tokens=8")
+    )
+    assert set(trained.losses) == {1, 2}
+    # A model that has learned nothing keeps no form, so every text earns nothing.
+    assert trained.metrics["zero_spread_share"] == 1
+    assert trained.metrics["reward_last"] == 0
+    assert read_model(released.workspace.models, "creative4u-1").training.recipe == "grpo"
+    with pytest.raises(InputError, match="no multiple of 2 × num_generations"):
+        train_creative4u(
+            released, release="0.1.0", recipe="grpo", overrides=(*overrides, "batch_size=6")
+        )
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
@@ -141,7 +157,7 @@ def test_a_release_without_chains_and_a_withdrawn_one_teach_nothing(
 ) -> None:
     for path in (released.workspace.releases / "0.1.0" / "data" / "cot").glob("*"):
         path.unlink()
-    with pytest.raises(StateError, match=r"0\.1\.0 has no chains to learn from"):
+    with pytest.raises(StateError, match=r"0\.1\.0 has no rows of cot in train"):
         train_creative4u(released, release="0.1.0", overrides=(f"base={untrained}", *STEPS))
     left = released.workspace.trainings / "left-by-a-kill"
     left.mkdir(parents=True)

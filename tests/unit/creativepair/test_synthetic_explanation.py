@@ -32,7 +32,7 @@ def test_every_planted_attribute_is_asked_about_once_and_described() -> None:
     asked = [name for names in ATTRIBUTES.values() for name in names]
     assert sorted(asked) == sorted(field.name for field in fields(AdAttributes))
     for name, levels in PLANTED.items():
-        described = {describe(AdAttributes(**{name: level})) for level in levels}
+        described = {describe(MUG, AdAttributes(**{name: level})) for level in levels}
         assert len(described) == len(levels)  # no two levels share their words
 
 

@@ -90,9 +90,10 @@ def test_the_shipped_shape_is_under_two_million_weights_in_heads_of_32() -> None
 
 
 def describe_some() -> str:
-    from creativepair.synthetic.world import AdAttributes
+    from creativepair.synthetic.world import draw_world
 
-    return describe(AdAttributes())
+    world = draw_world(1, seed=0)
+    return describe(world.items[0], world.ads[0].attributes)
 
 
 def test_many_images_at_once_are_what_the_library_makes_of_each(recipe: PocketRecipe) -> None:

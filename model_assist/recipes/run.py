@@ -1,0 +1,160 @@
+"""What the recipes on releases share: settings, where a run goes on, what it leaves."""
+
+import json
+import shutil
+import sys
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import torch
+from peft import LoraConfig
+from pydantic import BaseModel, ConfigDict, Field
+from transformers import Trainer
+
+from creativepair.errors import StateError
+from model_assist.creative4u.loading import Loaded, load_model
+
+_STATE_FILE = "trainer_state.json"  # of a checkpoint, written last
+# Attention and MLP of the language model: an adapter on the vision tower is dropped by vLLM.
+_ADAPTED = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+
+
+class RunSettings(BaseModel):
+    """What the YAML files of all recipes may say; they explain each line."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: str
+    seed: int = Field(ge=0)
+    epochs: float = Field(gt=0)
+    max_steps: int = Field(ge=-1)
+    learning_rate: float = Field(gt=0)
+    batch_size: int = Field(ge=1)
+    accumulate: int = Field(ge=1)
+    warmup_share: float = Field(ge=0, lt=1)
+    lora_rank: int | None = Field(ge=1)
+    lora_alpha: int = Field(ge=1)
+    precision: Literal["float32", "bfloat16"]
+    gradient_checkpointing: bool
+    save_steps: int = Field(ge=1)
+    log_steps: int = Field(ge=1)
+    report_to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a run came to.
+
+    Attributes:
+        losses: by step, as they were logged.
+        num_rows: that it learned from.
+        metrics: of the run itself.
+    """
+
+    losses: dict[int, float]
+    num_rows: int
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a run begins: at its base, or at the last checkpoint of its like."""
+
+    loaded: Loaded
+    checkpoint: Path | None
+
+    @classmethod
+    def find(cls, base: Path, work: Path, settings: RunSettings) -> "Start":
+        """Load the model to go on from.
+
+        Raises:
+            InputError: when it is none that can be trained.
+        """
+        checkpoint = find_checkpoint(work / "checkpoints")
+        # The trainer's own way back reads no weight of a Qwen2.5-VL: they lie under the names of an
+        # earlier release of the library, and it only warns. An adapter it does read.
+        source = base if checkpoint is None or settings.lora_rank else checkpoint
+        return cls(load_model(source, dtype=settings.precision), checkpoint)
+
+
+def list_arguments(settings: RunSettings, work: Path, num_steps: float) -> dict[str, Any]:
+    """Return the arguments of a trainer; `num_steps` is what `max_steps` leaves open."""
+    steps = settings.max_steps if settings.max_steps > 0 else num_steps
+    return {
+        "output_dir": str(work / "checkpoints"),
+        "seed": settings.seed,
+        "num_train_epochs": settings.epochs,
+        "max_steps": settings.max_steps,
+        "learning_rate": settings.learning_rate,
+        "per_device_train_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.accumulate,
+        "warmup_steps": round(settings.warmup_share * steps),
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "bf16": settings.precision == "bfloat16",
+        "save_steps": settings.save_steps,
+        "save_total_limit": 2,
+        "logging_steps": settings.log_steps,
+        "report_to": settings.report_to,
+        "use_cpu": not torch.cuda.is_available(),
+    }
+
+
+def make_adapter(settings: RunSettings) -> LoraConfig | None:
+    """Return the LoRA to train, None where every weight is."""
+    if settings.lora_rank is None:
+        return None
+    return LoraConfig(r=settings.lora_rank, lora_alpha=settings.lora_alpha, target_modules=_ADAPTED)
+
+
+def train_and_save(
+    trainer: Trainer, start: Start, out: Path, settings: RunSettings
+) -> list[dict[str, float]]:
+    """Train, write model and processor into an empty folder, and return what was logged."""
+    with redirect_stdout(sys.stderr):  # the trainer prints its losses
+        trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
+    model = trainer.model
+    if settings.lora_rank:
+        model = model.merge_and_unload()
+    model.save_pretrained(out)
+    start.loaded.processor.save_pretrained(out)
+    logged: list[dict[str, float]] = trainer.state.log_history
+    return logged
+
+
+def read_losses(logged: list[dict[str, float]]) -> dict[int, float]:
+    """Return the losses by step."""
+    return {int(entry["step"]): entry["loss"] for entry in logged if "loss" in entry}
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """Return the last whole checkpoint; those that a kill left half are removed."""
+    found = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            json.loads((path / _STATE_FILE).read_bytes())
+        except (OSError, ValueError):
+            shutil.rmtree(path)
+            continue
+        found.append((int(path.name.removeprefix("checkpoint-")), path))
+    return max(found)[1] if found else None
+
+
+def load_rows(release: Path, config: str, work: Path) -> datasets.Dataset:
+    """Return the rows of a configuration in `train`.
+
+    Args:
+        work: of the run: the library keeps a copy of the rows in it, images too.
+
+    Raises:
+        StateError: when there are none.
+    """
+    if not list((release / "data" / config).glob("train-*.parquet")):
+        raise StateError(
+            f"release {release.name} has no rows of {config} in train",
+            hint="Have chains approved at the desk, and build a release with this configuration.",
+        )
+    cache = str(work / "rows")
+    return datasets.load_dataset(str(release), config, split="train", cache_dir=cache)
