@@ -1,8 +1,8 @@
 """python benchmarks/drafting.py [--model FOLDER] [--pairs 32] [--chains 4] [--endpoint MODEL@URL]
 
-Pairs per second of drafting, the pocket model when none is named: chains in both orders of each pair,
-one text at a time, then in batches of rising size. With --endpoint a server of OpenAI's API, such as
-vLLM with the same model, writes as many.
+Pairs per second of drafting, the pocket model when none is named: chains in both orders of each
+pair, one text at a time, then in batches of rising size. With --endpoint a server of OpenAI's API,
+such as vLLM with the same model, writes as many.
 """
 
 import argparse

@@ -46,9 +46,9 @@ from model_assist.engines.transformers_engine import TransformersEngine
 from model_assist.pretrained import POCKET_FOLDER
 
 GAP = math.log(1.2)
-SIDE_PX = 640
+SIDE_PX = 320
 BATCH = 64
-NUM_FITTED = 400
+NUM_FITTED = 300
 IMPRESSIONS = (0, 100, 1_000, 10_000)
 COLUMNS = (
     "accuracy", "both orders", "one order", "flips", "first", "unread", "NLL", "Brier",

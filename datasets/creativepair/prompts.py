@@ -1,7 +1,8 @@
 """What a comparative model is asked, and what it is to write: one wording for training and serving.
 
-The constant instruction comes first, so that servers keep its prefix, then the two images in
-presentation order, then what is known of the item. Messages are of the form that Hugging Face chat
+The constant instruction comes first, so that servers keep its prefix, then what is known of the
+item, then the two images in presentation order: a model that has read the title sees at once
+whether an image keeps what it promises, where it would otherwise have to look back. Messages are of the form that Hugging Face chat
 templates and TRL read: contents are lists of parts, an image part is filled from the images beside
 the messages.
 
@@ -56,15 +57,15 @@ def ask_at_once(prompt: list[Message]) -> list[Message]:
 
 
 def show_pair(instruction: str, item: Item, names: Names = POSITIONS) -> list[dict[str, Any]]:
-    """Return the parts of a question: what is the same for every pair, two images, the item."""
+    """Return the parts of a question: what is the same for every pair, the item, two images."""
     first, second = names
     return [
         text_part(instruction),
+        text_part(describe_item(item)),
         text_part(f"Image {first}:"),
         image_part(),
         text_part(f"Image {second}:"),
         image_part(),
-        text_part(describe_item(item)),
     ]
 
 

@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from multiprocessing import get_context
 from pathlib import Path
@@ -53,6 +53,9 @@ _DRAWN_PX = 168
 _ROLES = ("user\n", "assistant\n")  # of the chat template
 _DRAWN_AT_ONCE = 200
 _IGNORED = -100
+_WORTHS = "abcdefghijklmnop"
+_ANSWER_WEIGHT = 3.0  # one of the four tokens of an answer says something
+_WORTH_WEIGHT = 3.0  # of a squared error of log CTR beside the losses of attributes
 _TEXTS_FOR_TOKENS = 1_500
 _MAX_TARGET_TOKENS = 600
 _LOG_EVERY = 50
@@ -69,6 +72,7 @@ class PocketSettings(BaseModel):
 
     seed: int = Field(ge=0)
     world_seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
     num_items: int = Field(ge=1)
     ads_per_item: int = Field(ge=2)
     shape: PocketShape
@@ -109,6 +113,8 @@ class DrawnAds:
     Attributes:
         images: (ads, side, side, 3).
         utilities: (ads,) planted log CTR without the item's base.
+        visible_utilities: (ads,) the part of it that a picture alone decides.
+        worth: which sixteenth of all utilities each ad's is in, a letter.
         visible: (ads,) level of each attribute that a picture alone shows, by its name.
         of_item: the ads of each item, duplicates left out.
     """
@@ -118,6 +124,11 @@ class DrawnAds:
         self.images = images
         self.visible = _number_levels(world)
         self.utilities = np.array([compute_utility(ad.attributes) for ad in world.ads])
+        edges = np.quantile(self.utilities, np.arange(1, len(_WORTHS)) / len(_WORTHS))
+        self.worth = [_WORTHS[place] for place in np.searchsorted(edges, self.utilities)]
+        # Whether the title's colour is met no picture shows.
+        alone = [replace(ad.attributes, title_match="as_titled") for ad in world.ads]
+        self.visible_utilities = np.array([compute_utility(each) for each in alone])
         self.items = {item.item_id: item for item in world.items}
         self.of_item: dict[str, list[int]] = {item.item_id: [] for item in world.items}
         for index, ad in enumerate(world.ads):
@@ -168,8 +179,8 @@ def as_item(item: AdItem) -> Item:
 
 def look_prompt(item: Item) -> list[Message]:
     """Return the question that asks what one ad shows; only this recipe asks it."""
-    parts = [text_part("Say what this ad image shows:"), image_part()]
-    return [{"role": "user", "content": [*parts, text_part(describe_item(item))]}]
+    parts = [text_part("Say what this ad image shows:"), text_part(describe_item(item))]
+    return [{"role": "user", "content": [*parts, image_part()]}]
 
 
 class Texts:
@@ -186,7 +197,9 @@ class Texts:
     def look(self, index: int) -> Row:
         """Return what one ad shows."""
         ad = self._ads.world.ads[index]
-        target = self.encode(describe(self._ads.items[ad.item_id], ad.attributes)) + self._end
+        said = describe(self._ads.items[ad.item_id], ad.attributes)
+        # First its worth, which the words after it would give away.
+        target = self.encode(f'worth "{self._ads.worth[index]}"\n{said}') + self._end
         return Row(self._prompt(ad.item_id, "look"), target, (index,))
 
     def chain(self, first: int, second: int) -> Row:
@@ -321,27 +334,31 @@ class Reader:
 
 # Its base is Any to mypy, which reads nothing of an extra that is not always installed.
 class Sight(nn.Module):  # type: ignore[misc]
-    """Reads off the mean of a picture's tokens what it shows, linearly; a scaffold.
+    """Reads off the mean of a picture's tokens what it shows, and its worth, linearly; a scaffold.
 
     Of the mean, so that each token comes to say what the whole picture shows: the model's own
-    words find it there, wherever they look.
+    words find it there, wherever they look. Its worth, so that two can be compared at once.
     """
 
     def __init__(self, reader: Reader, num_levels: Mapping[str, int], num_channels: int) -> None:
         super().__init__()
         self._reader = [reader]  # in a list: its weights are the model's, not ours
         self._names, self._sizes = list(num_levels), list(num_levels.values())
-        self.head = nn.Linear(num_channels, sum(self._sizes))
+        self.head = nn.Linear(num_channels, sum(self._sizes) + 1)
         nn.init.zeros_(self.head.weight)
 
-    def loss(self, images: Images, levels: Mapping[str, NDArray[np.int64]]) -> Tensor:
-        """Return the sum over attributes of the mean loss."""
+    def loss(
+        self, images: Images, levels: Mapping[str, NDArray[np.int64]], worth: NDArray[np.float64]
+    ) -> Tensor:
+        """Return the sum over attributes of the mean loss, and that of the worth."""
         seen = self.head(self._reader[0].encode(images).mean(1)).float()
-        parts = torch.split(seen, self._sizes, dim=1)
+        *parts, found = torch.split(seen, [*self._sizes, 1], dim=1)
         losses = [
             functional.cross_entropy(part, torch.from_numpy(levels[name]))
             for name, part in zip(self._names, parts, strict=True)
         ]
+        wanted = torch.from_numpy(worth).float()
+        losses.append(_WORTH_WEIGHT * functional.mse_loss(found.squeeze(1), wanted))
         return torch.stack(losses).sum()
 
 
@@ -380,7 +397,8 @@ class PocketRecipe:
         def make_losses(_step: int) -> dict[str, Tensor]:
             chosen = self._rng.integers(0, len(self.ads.world.ads), told.sight_batch)
             seen = {name: level[chosen] for name, level in self.ads.visible.items()}
-            return {"sight": sight.loss(self.ads.images[chosen], seen)}
+            worth = self.ads.visible_utilities[chosen]
+            return {"sight": sight.loss(self.ads.images[chosen], seen, worth)}
 
         yield from self._take_steps(told.sight_steps, 1.0, weights, make_losses)
 
@@ -394,7 +412,8 @@ class PocketRecipe:
             batches = self._next_batches(step)
             share = min(1.0, (step - told.look_steps) / told.warmup_steps)
             losses = {kind: self.reader.loss(rows, seen) for kind, rows in batches.items()}
-            return {k: loss if k == "look" else share * loss for k, loss in losses.items()}
+            weights = {"look": 1.0, "chain": share, "answer": share * _ANSWER_WEIGHT}
+            return {kind: weights[kind] * loss for kind, loss in losses.items()}
 
         weights = list(self.model.model.language_model.named_parameters())
         num_steps = told.look_steps + told.compare_steps
@@ -447,6 +466,7 @@ class PocketRecipe:
             one, two = (self.ads.world.ads[i] for i in self.ads.of_item[item.item_id][:2])
             texts.append(explain_in_order(item, one, two, self.protocol))
             texts.append(describe(item, one.attributes))
+            texts.append('worth "a"\n')
             texts.append(describe_item(as_item(item)))
         return texts
 
@@ -516,14 +536,15 @@ class PocketRecipe:
 def main() -> None:
     """Train and save."""
     folder, *overrides = sys.argv[1:]
-    torch.set_num_threads(1)
     recipe = PocketRecipe(read_settings(PocketSettings, SETTINGS, overrides))
+    torch.set_num_threads(recipe.settings.threads)
     start = time.perf_counter()
     recipe.setup()
     _say(f"set up in {time.perf_counter() - start:.0f} s")
     for told in recipe.train():
         _say(" ".join(f"{name} {value:.4g}" for name, value in told.items()))
     recipe.save(Path(folder))
+    _say(f"trained and saved in {time.perf_counter() - start:.0f} s")
 
 
 def _say(line: str) -> None:
