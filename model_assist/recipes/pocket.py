@@ -412,8 +412,8 @@ class PocketRecipe:
             batches = self._next_batches(step)
             share = min(1.0, (step - told.look_steps) / told.warmup_steps)
             losses = {kind: self.reader.loss(rows, seen) for kind, rows in batches.items()}
-            weights = {"look": 1.0, "chain": share, "answer": share * _ANSWER_WEIGHT}
-            return {kind: weights[kind] * loss for kind, loss in losses.items()}
+            counting = {"look": 1.0, "chain": share, "answer": share * _ANSWER_WEIGHT}
+            return {kind: counting[kind] * loss for kind, loss in losses.items()}
 
         weights = list(self.model.model.language_model.named_parameters())
         num_steps = told.look_steps + told.compare_steps

@@ -35,6 +35,7 @@ from tests.unit.model_assist.test_transformers_engine import asked  # noqa: E402
 SMALL = [
     "num_items=24",
     "shape.side_px=32",
+    "shape.patch_px=8",
     "shape.hidden=64",
     "shape.layers=1",
     "shape.vision_hidden=32",
@@ -205,7 +206,7 @@ def test_a_chain_that_is_learned_is_one_that_is_read(recipe: PocketRecipe) -> No
         ("look_steps", "'look_steps' is not key=value"),
         ("look_step=3", "look_step"),
         ("look_steps=-1", "look_steps"),
-        ("shape.side_px=30", "no multiple of 2 patches of 8"),
+        ("shape.side_px=30", "no multiple of 2 patches of 12"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(override: str, problem: str) -> None:
