@@ -2,9 +2,9 @@
 
 The constant instruction comes first, so that servers keep its prefix, then what is known of the
 item, then the two images in presentation order: a model that has read the title sees at once
-whether an image keeps what it promises, where it would otherwise have to look back. Messages are of the form that Hugging Face chat
-templates and TRL read: contents are lists of parts, an image part is filled from the images beside
-the messages.
+whether an image keeps what it promises, where it would otherwise have to look back. Messages are of
+the form that Hugging Face chat templates and TRL read: contents are lists of parts, an image part
+is filled from the images beside the messages.
 
 Titles, categories and queries are untrusted: they stand in quotes, short, on one line, and nothing
 in them can be a special token or a tag of the serialised form.

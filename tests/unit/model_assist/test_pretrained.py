@@ -13,11 +13,14 @@ from model_assist.pretrained import POCKET_FOLDER, POCKET_VERSION
 
 pytest.importorskip("torch", reason="the extra train is not installed: make suite")
 
-from model_assist.creative4u.comparison import compare_at_once  # noqa: E402 (as the next)
-from model_assist.creative4u.comparison import compare_by_chains, gather_votes  # noqa: E402
-from model_assist.creative4u.loading import load_model  # noqa: E402 (needs torch)
-from model_assist.engines.engine import Sampling  # noqa: E402 (as above)
-from model_assist.engines.transformers_engine import TransformersEngine  # noqa: E402 (as above)
+from model_assist.creative4u.comparison import (
+    compare_at_once,
+    compare_by_chains,
+    gather_votes,
+)
+from model_assist.creative4u.loading import load_model
+from model_assist.engines.engine import Sampling
+from model_assist.engines.transformers_engine import TransformersEngine
 
 GAP = np.log(1.2)
 Drawn = tuple[list[DraftRequest], np.ndarray]
