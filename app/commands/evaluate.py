@@ -35,6 +35,7 @@ from model_assist.creative4u.comparison import (
     join,
 )
 from model_assist.creative4u.evaluation import (
+    FEWEST_FITTED,
     Bin,
     Measured,
     fit_temperature,
@@ -60,7 +61,8 @@ class Evaluation:
     Attributes:
         mode: `at once`, or how many chains an order.
         split: whose pairs were compared.
-        fitted_on: the split that the temperature was fitted on; None where it stayed 1.
+        fitted_on: the split that the temperature was fitted on; None where it stayed 1, as with
+            fewer than `FEWEST_FITTED` pairs.
         baselines: by name.
         bins: the reliability diagram of the model.
         confusion: of pairs with a reviewed chain; empty where no chains were written.
@@ -221,7 +223,7 @@ def _fit(
 ) -> tuple[float, Split | None]:
     """Fit the temperature on pairs that are not measured."""
     fitted_on: Split = "validation"
-    if split == fitted_on or not manifest.counts.splits.get(fitted_on):
+    if split == fitted_on or manifest.counts.splits.get(fitted_on, 0) < FEWEST_FITTED:
         return 1.0, None
     compared, told = compare_split(
         studio, manifest, engine, fitted_on, limit=_MOST_FITTED, sampling=sampling

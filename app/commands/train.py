@@ -15,7 +15,7 @@ from app.commands.models import explain_missing
 from app.commands.read_release import read_standing
 from creativepair.errors import InputError
 from exports.manifest import Manifest
-from model_assist.creative4u.evaluation import fit_temperature, measure_comparer
+from model_assist.creative4u.evaluation import FEWEST_FITTED, fit_temperature, measure_comparer
 from model_assist.pretrained import POCKET_FOLDER, POCKET_VERSION
 from model_assist.registry import TrainedOn, Training, list_models, new_model, verify_model
 
@@ -94,7 +94,8 @@ def train_creative4u(
                 studio, manifest, engine, "validation", limit=_MOST_MEASURED
             )
             measured = measure_comparer(compared, told.better, told.item)
-            metrics["temperature"] = fit_temperature(compared.z, told.better)
+            if len(told.better) >= FEWEST_FITTED:
+                metrics["temperature"] = fit_temperature(compared.z, told.better)
             metrics["validation_accuracy"] = measured.accuracy.value or 0.0
         read_standing(studio, release)  # nothing learns from what was taken down meanwhile
         record = made.register(

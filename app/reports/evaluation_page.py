@@ -22,6 +22,7 @@ def render_evaluation_page(found: Evaluation) -> str:
         loader=PackageLoader("app", "reports"), undefined=StrictUndefined, autoescape=True
     )
     environment.filters["share"] = _say_share
+    environment.filters["value"] = _say_value
     return environment.get_template("evaluation.html.j2").render(
         found=found,
         rows=[(found.model_version, found.model), *found.baselines.items()],
@@ -52,14 +53,14 @@ def draw_reliability(bins: Sequence[Bin]) -> str:
         Axis("share that is right", 0.0, 1.0, _SHARES),
     )
     ends = np.array([0.5, 1.0])
-    chart.line(ends, ends, "ideal")
+    chart.line(ends, ends, "threshold")
     for each in bins:
         right = each.right
         if each.confidence is None or right.value is None:
             continue
         at = np.array([each.confidence])
         if right.low is not None and right.high is not None:
-            chart.line(np.repeat(at, 2), np.array([right.low, right.high]), "bound")
+            chart.line(np.repeat(at, 2), np.array([right.low, right.high]), "ideal")
         chart.dots(at, np.array([right.value]), "kept")
     return chart.render()
 
@@ -78,9 +79,11 @@ def _tabulate(question: str, found: Evaluation) -> dict[str, object]:
     }
 
 
+def _say_value(estimate: Estimate) -> str:
+    return "" if estimate.value is None else f"{estimate.value:.3f}"
+
+
 def _say_share(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return ""
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}"
+        return _say_value(estimate)
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -26,6 +26,9 @@ from model_assist.creative4u.comparison import Compared
 NUM_BINS = 10
 """Of the confidence, from ½ to 1."""
 
+FEWEST_FITTED = 50
+"""Pairs: of fewer, all may be right by chance, and the temperature would promise that for ever."""
+
 _NUM_PERFECT = 1_000
 _TEMPERATURES = (0.05, 50.0)
 _LEAST_PROB = 1e-6
