@@ -109,7 +109,7 @@ def test_a_lora_is_merged_and_moves_the_language_model_alone(
 ) -> None:
     from safetensors.torch import load_file
 
-    overrides = (f"base={untrained}", *STEPS, "lora_rank=4", "lora_alpha=8")
+    overrides = (f"base={untrained}", *STEPS, "max_steps=2", "lora_rank=4", "lora_alpha=8")
     trained = train_creative4u(released, release="0.1.0", overrides=overrides)
     before = load_file(untrained / "model.safetensors")
     after = load_file(trained.path / "model.safetensors")
