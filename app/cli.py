@@ -253,6 +253,41 @@ def draft(
 
 
 @cli.command()
+def select(
+    item: Annotated[str, typer.Option(help="Id of the item.")],
+    top: Annotated[int | None, typer.Option(min=1, help="How many to name; all of them.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="evidence, pocket, a model version, or openai:MODEL@URL; the newest model of the "
+            "workspace, else evidence."
+        ),
+    ] = None,
+    workspace: WorkspacePath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank an item's creatives, each compared with each other one, and say why."""
+    from dataclasses import asdict
+
+    from app.bootstrap import open_studio
+    from app.commands.select import select_creatives
+
+    report = select_creatives(
+        open_studio(workspace), item_id=item, model=model, top=top, on_progress=progress("Pairs")
+    )
+    lines = (
+        f"Item {item}: {report.pool} creatives, each compared with each other one by "
+        f"{report.model_version}"
+    )
+    for place, each in enumerate(report.ranking, 1):
+        lines += f"\n{place:>3}  {each.score:.2f}  {each.creative_id}\n           {each.reason}"
+    if report.cycles:
+        lines += f"\n{report.cycles} of {report.triads} triples have no order among themselves: "
+        lines += "near scores say little."
+    emit(asdict(report), as_json=as_json, lines=lines)
+
+
+@cli.command()
 def review(
     host: Host = "127.0.0.1",
     port: Port = 8501,

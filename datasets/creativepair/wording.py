@@ -127,6 +127,11 @@ def to_person(rationale: str, *, left_is: Identity) -> str:
     return _REFERENCE.sub(side, rationale)
 
 
+def name_creatives(rationale: str, *, a: str, b: str) -> str:
+    """Render `{A}` and `{B}` as the names of the two creatives."""
+    return _REFERENCE.sub(lambda match: a if match[1] == "A" else b, rationale)
+
+
 def to_identity(text: str, *, left_is: Identity) -> str:
     """Turn what a person typed into a rationale: positions become `{A}` and `{B}`, one line.
 

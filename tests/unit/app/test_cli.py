@@ -38,6 +38,7 @@ COMMANDS = [
     "pairs show",
     "pairs report",
     "draft",
+    "select",
     "review",
     "judgements export",
     "judgements import",

@@ -1,0 +1,119 @@
+"""Ranking an item's creatives; the models here are the evidence and one that contradicts itself."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.bootstrap import Studio
+from app.commands import select
+from app.commands.select import choose_model, select_creatives
+from app.commands.takedown import take_down_creative
+from creativepair.errors import InputError, NotFoundError, StateError
+from creativepair.protocol import load_protocol
+from creativepair.records import Creative
+from creativepair.store import catalogue
+from model_assist.drafters.drafter import DraftRequest
+from model_assist.drafters.evidence import EvidenceDrafter
+from model_assist.engines.engine import Presentation, Sampling, Written
+from model_assist.registry import Training, new_model
+
+if TYPE_CHECKING:
+    from tests.unit.app.conftest import Answer
+
+Run = Callable[..., "Answer"]
+
+
+def list_creatives(studio: Studio) -> list[Creative]:
+    """Return the creatives of the item that has most."""
+    with studio.store.read() as connection:
+        found = catalogue.list_creatives(connection)
+    items = [each.item_id for each in found]
+    item_id = max(items, key=items.count)
+    return [each for each in found if each.item_id == item_id]
+
+
+class Contrary:
+    """Is sure at once of the image shown first, A; its chains say what the evidence says."""
+
+    model_version = "contrary-1"
+
+    def __init__(self) -> None:
+        self.asked: list[Presentation] = []
+
+    def score(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
+        return np.tile([2.0, -2.0], len(asked) // 2)
+
+    def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
+        self.asked += asked
+        drafter = EvidenceDrafter()
+        drafted = (
+            drafter.draft_pair(DraftRequest(*each.images, "Mug", None, (), load_protocol()))
+            for each in asked
+        )
+        return [
+            [Written(each.raw_text, 9, is_finished=True, seconds=0.1)] * sampling.num_samples
+            for each in drafted
+        ]
+
+
+def test_each_creative_is_ranked_with_the_reason(studio: Studio, run: Run) -> None:
+    pool = list_creatives(studio)
+    where = ["--item", pool[0].item_id, "--workspace", studio.workspace.root]
+    found = run("select", *where, "--json").json
+    names = [each["creative_id"] for each in found["ranking"]]
+    scores = [each["score"] for each in found["ranking"]]
+    assert sorted(names) == sorted(each.creative_id for each in pool)
+    assert scores == sorted(scores, reverse=True)
+    assert np.mean(scores) == pytest.approx(0.5)
+    assert found["model_version"].startswith("evidence")
+    best, second, *rest = found["ranking"]
+    assert best["reason"] == second["reason"]
+    for each in (second, *rest):
+        assert "{" not in each["reason"]
+        assert best["creative_id"] in each["reason"] or each["creative_id"] in each["reason"]
+    assert len(run("select", *where, "--top", 1, "--json").json["ranking"]) == 1
+    lines = run("select", *where).out
+    assert all(name in lines for name in names)
+
+
+def test_a_model_compares_at_once_and_writes_only_the_reasons_that_are_shown(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Contrary()
+    monkeypatch.setattr(select, "open_engine", lambda _studio, _name: engine)
+    pool = list_creatives(studio)
+    found = select_creatives(studio, item_id=pool[0].item_id, model="pocket", top=1)
+    assert found.model_version == "contrary-1"
+    assert [each.creative_id for each in found.ranking] == [pool[0].creative_id]
+    assert len(engine.asked) == 2  # one pair in both orders
+    whole = select_creatives(studio, item_id=pool[0].item_id, model="pocket")
+    evidence = select_creatives(studio, item_id=pool[0].item_id, model="evidence")
+    # Where the chain prefers the one that is ranked lower, the reason says so.
+    if evidence.ranking[0].creative_id != pool[0].creative_id:
+        assert any("alone the model prefers" in each.reason for each in whole.ranking)
+
+
+def test_what_cannot_be_ranked_is_refused(studio: Studio) -> None:
+    with pytest.raises(NotFoundError, match="no item 'nothing'"):
+        select_creatives(studio, item_id="nothing")
+    pool = list_creatives(studio)
+    with pytest.raises(InputError, match="unknown model 'oracle'"):
+        select_creatives(studio, item_id=pool[0].item_id, model="oracle")
+    for creative in pool[1:]:
+        take_down_creative(studio, creative.creative_id, reason="asked for")
+    with pytest.raises(StateError, match="choosing takes two"):
+        select_creatives(studio, item_id=pool[0].item_id)
+
+
+def test_the_newest_model_of_the_workspace_ranks(studio: Studio) -> None:
+    assert choose_model(studio) == "evidence"
+    for _ in range(2):
+        with new_model(studio.workspace.models) as made:
+            (made.folder / "config.json").write_text("{}", encoding="utf-8")
+            training = Training(base=None, trained_on=(), recipe="x", settings={}, packages={})
+            made.register("creative4u", training, now=datetime.now(UTC))
+    assert choose_model(studio) == "creative4u-2"
