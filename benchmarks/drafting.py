@@ -14,8 +14,9 @@ from benchmarks.pocket import draw_pairs
 from creativepair.chain import ORDERS
 from model_assist.creative4u.comparison import present
 from model_assist.creative4u.loading import load_model
+from model_assist.engines.endpoint import Endpoint
 from model_assist.engines.engine import Engine, Presentation, Sampling
-from model_assist.engines.openai_engine import Endpoint, OpenAIEngine
+from model_assist.engines.openai_engine import OpenAIEngine
 from model_assist.engines.transformers_engine import TransformersEngine
 from model_assist.pretrained import POCKET_FOLDER
 

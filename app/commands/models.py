@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from app.bootstrap import Studio
 from creativepair.errors import InputError, StateError
-from model_assist.engines.openai_engine import Endpoint, OpenAIEngine
+from model_assist.engines.endpoint import KEY_VARIABLE, Endpoint
+from model_assist.engines.openai_engine import OpenAIEngine
 from model_assist.pretrained import POCKET_FOLDER, POCKET_VERSION
 from model_assist.registry import list_models, verify_model
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from model_assist.engines.engine import Engine
 
 POCKET = "pocket"
-KEY_VARIABLE = "CREATIVEPAIR_OPENAI_API_KEY"
 _ENDPOINT = re.compile(r"openai:(?P<model>.+)@(?P<url>https?://\S+)")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, runtime_checkable
 from typing import Protocol as TypingProtocol
 
 import numpy as np
@@ -75,4 +75,13 @@ class Engine(TypingProtocol):
 
     def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
         """Let the model write; `num_samples` texts for each presentation, in their order."""
+        ...
+
+
+@runtime_checkable
+class Embedder(TypingProtocol):
+    """An engine that also gives what its model holds; no server does."""
+
+    def embed(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
+        """Return the last hidden state right after `<answer>`, shape (asked, hidden)."""
         ...

@@ -49,6 +49,20 @@ class TransformersEngine:
             scores.append((logits[:, one] - logits[:, two]).double().cpu().numpy())
         return np.concatenate(scores) if scores else np.empty(0)
 
+    def embed(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
+        """Return the last hidden state right after `<answer>`, shape (asked, hidden).
+
+        Raises:
+            InputError: as `score`.
+        """
+        states = []
+        for batch in self._batches(asked):
+            inputs = self._prepare(batch, ANSWER_TAG)
+            with torch.inference_mode():
+                hidden = self._loaded.model.model(**inputs).last_hidden_state[:, -1]
+            states.append(hidden.double().cpu().numpy())
+        return np.concatenate(states)
+
     def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
         """Let the model write; `num_samples` texts for each presentation, in their order.
 

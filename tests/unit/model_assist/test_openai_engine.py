@@ -19,8 +19,9 @@ from creativepair.protocol import load_protocol
 from model_assist.creative4u.comparison import FINDINGS, compare_at_once, compare_by_chains, present
 from model_assist.drafters.creative4u import Creative4UDrafter
 from model_assist.drafters.drafter import DraftedChain, DraftRequest
+from model_assist.engines.endpoint import Endpoint
 from model_assist.engines.engine import Sampling
-from model_assist.engines.openai_engine import Endpoint, OpenAIEngine
+from model_assist.engines.openai_engine import OpenAIEngine
 
 PROTOCOL = load_protocol()
 RED, BLUE = (Image.new("RGB", (12, 8), colour) for colour in ("red", "blue"))

@@ -13,6 +13,7 @@ from PIL import Image
 from creativepair.errors import InputError, NotFoundError
 from creativepair.prompts import Mode
 from creativepair.protocol import load_protocol
+from model_assist.creative4u.baselines import read_states
 from model_assist.creative4u.comparison import compare_at_once, compare_by_chains, present
 from model_assist.drafters.creative4u import Creative4UDrafter
 from model_assist.drafters.drafter import DraftFailure, DraftRequest
@@ -72,6 +73,20 @@ def test_a_score_is_the_difference_of_the_two_digits_after_the_tag(
         logprobs = loaded.model(**inputs).logits[0, -1].log_softmax(-1)
     ids = loaded.processor.tokenizer.convert_tokens_to_ids(["1", "2"])
     assert engine.score([one])[0] == pytest.approx(float(logprobs[ids[0]] - logprobs[ids[1]]), 1e-4)
+
+
+def test_what_a_model_holds_before_it_answers_is_what_its_score_is_read_from(
+    engine: TransformersEngine, untrained: Path
+) -> None:
+    loaded = load_model(untrained)
+    states = engine.embed(asked())
+    weights = loaded.model.lm_head.weight[list(loaded.digit_ids)].detach().double().numpy()
+    np.testing.assert_allclose(states @ (weights[0] - weights[1]), engine.score(asked()), atol=1e-4)
+    pair = REQUESTS[0]
+    swapped = DraftRequest(pair.image_b, pair.image_a, pair.title, None, pair.queries, PROTOCOL)
+    one, other = read_states(engine, [pair, swapped])
+    np.testing.assert_allclose(one, -other, atol=1e-5)
+    assert np.abs(one).max() > 1e-3
 
 
 def test_both_orders_are_seen_and_mirrored_images_mirror(engine: TransformersEngine) -> None:
