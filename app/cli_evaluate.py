@@ -29,6 +29,9 @@ def evaluate_creative4u(
         int, typer.Option(min=0, help="Written in each order; 0 asks for the answer at once.")
     ] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="openai:MODEL@URL of a model that rates the chains.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn by chance.")] = 0,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a page with plots here.")
@@ -49,6 +52,7 @@ def evaluate_creative4u(
         chains=chains,
         limit=limit,
         seed=seed,
+        judge=judge,
         on_progress=progress("Pairs"),
     )
     result, lines = _to_json(found), _to_lines(found)
@@ -72,6 +76,8 @@ def _to_json(found: "Evaluation") -> dict[str, Any]:
         "items": found.num_items,
         "metrics": asdict(found.model),
         "baselines": {name: asdict(each) for name, each in found.baselines.items()},
+        "selection": {name: asdict(each) for name, each in found.selection.items()},
+        "rationale_score": asdict(found.rated) if found.rated else None,
         "reliability": [asdict(each) for each in found.bins],
         "confusion": {
             question: [{"reviewed": r, "model": m, "pairs": n} for (r, m), n in sorted(c.items())]
@@ -91,7 +97,23 @@ def _to_lines(found: "Evaluation") -> str:
     )
     titles = f"{_COLUMNS[0]:<{width}}  " + "  ".join(f"{title:>22}" for title in _COLUMNS[1:3])
     titles += "  " + "  ".join(f"{title:>9}" for title in _COLUMNS[3:])
-    return "\n".join([head, "", titles, *(_row(name, each, width) for name, each in rows)])
+    lines = [head, "", titles, *(_row(name, each, width) for name, each in rows)]
+    if rated := found.rated:
+        lines += ["", f"Rationale score by {rated.judge}: {_share(rated.score)}"]
+        lines += [f"  {name}: {_share(each)}" for name, each in rated.criteria.items()]
+        lines.append(f"  {rated.unread} ratings could not be read")
+    return "\n".join([*lines, "", *_list_selection(found, width)])
+
+
+def _list_selection(found: "Evaluation", width: int) -> list[str]:
+    of_model = found.selection[found.model_version]
+    if not of_model.pools:
+        return ["No item has three images and all pairs of its best one: choosing is not measured."]
+    return [
+        f"The best of {of_model.pools:,} pools is chosen (by chance {of_model.chance:.3f}):",
+        *(f"{name:<{width}}  {_share(each.best):>22}" for name, each in found.selection.items()),
+        f"{of_model.cycles} of {of_model.triads} triples have no order by the model.",
+    ]
 
 
 def _row(name: str, measured: "Measured", width: int) -> str:

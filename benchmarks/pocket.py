@@ -3,7 +3,8 @@
 Measures a comparative model, the pocket model when none is named, and what it has to beat on drawn
 ads that nothing learned from: at once and by chains, against the planted CTRs. Ads are drawn as the
 demo draws them. One table for pairs whose CTRs differ by 20 % or more, one for all pairs; then what
-clicks say at so many impressions of each image, and how many they need to say as much as the model.
+clicks say at so many impressions of each image, and how many they need to say as much as the
+model; then how often each chooses the best ad of an item, and how much of the CTR is lost.
 
 With --held-out the ads are of products, colours and copy that no usual world holds.
 
@@ -25,12 +26,13 @@ from creativepair.protocol import load_protocol
 from creativepair.synthetic.drawing import draw_ad
 from creativepair.synthetic.world import World, draw_world
 from model_assist.creative4u.baselines import (
-    Looks,
+    Regression,
     compare_by_clicks,
     compare_by_evidence,
     guess,
     list_differences,
     name_first,
+    read_states,
 )
 from model_assist.creative4u.comparison import (
     Compared,
@@ -40,6 +42,7 @@ from model_assist.creative4u.comparison import (
 )
 from model_assist.creative4u.evaluation import Measured, fit_temperature, measure_comparer
 from model_assist.creative4u.loading import load_model
+from model_assist.creative4u.selection import measure_selection, rank_pool, tabulate
 from model_assist.drafters.drafter import DraftRequest
 from model_assist.engines.engine import Sampling
 from model_assist.engines.transformers_engine import TransformersEngine
@@ -50,6 +53,8 @@ SIDE_PX = 320
 BATCH = 64
 NUM_FITTED = 300
 IMPRESSIONS = (0, 100, 1_000, 10_000)
+MOST_ADS = 100  # of an item
+Drawn = tuple[DraftRequest, float, float, tuple[int, int]]
 COLUMNS = (
     "accuracy", "both orders", "one order", "flips", "first", "unread", "NLL", "Brier",
     "ECE (band)", "T", "ms a pair",
@@ -58,12 +63,13 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Pairs:
-    """Drawn pairs; `item` numbers their items."""
+    """Drawn pairs; `item` numbers their items, `images` A and B of each, [n, 2]."""
 
     requests: list[DraftRequest]
     ctr_a: Floats
     ctr_b: Floats
     item: Ints
+    images: Ints
 
     @property
     def better(self) -> Flags:
@@ -92,9 +98,12 @@ def main() -> None:
         "first": name_first(len(pairs.item)),
         "guess": guess(len(pairs.item)),
         "evidence drafter": time_it(compare_by_evidence, pairs.requests),
-        "regression on looks": Looks(list_differences(fitted.requests), fitted.better).compare(
+        "regression on looks": Regression(list_differences(fitted.requests), fitted.better).compare(
             list_differences(pairs.requests)
         ),
+        "head on the model": Regression(
+            read_states(engine, fitted.requests), fitted.better
+        ).compare(read_states(engine, pairs.requests)),
         "model, at once": compare_at_once(engine, pairs.requests),
     }
     temperatures = {
@@ -111,6 +120,7 @@ def main() -> None:
         for name, each in compared.items():
             print(row(name, measure(each, pairs, chosen, temperatures.get(name, 1.0))))
     print_clicks(pairs, compared["model, at once"])
+    print_selection(pairs, compared)
 
 
 def time_it(compare: object, requests: list[DraftRequest]) -> Compared:
@@ -122,22 +132,23 @@ def time_it(compare: object, requests: list[DraftRequest]) -> Compared:
 
 def draw_pairs(num_wide: int, seed: int, *, held_out: bool = False) -> Pairs:
     """Draw all pairs of items until so many of them have a wide gap."""
-    requests, ctrs, item = [], [], []
+    requests, ctrs, item, images = [], [], [], []
     left = num_wide
     for number, drawn in enumerate(draw_items(seed, held_out)):
-        for request, ctr_a, ctr_b in drawn:
+        for request, ctr_a, ctr_b, shown in drawn:
             if left and ctr_a != ctr_b:
                 requests.append(request)
                 ctrs.append((ctr_a, ctr_b))
                 item.append(number)
+                images.append([number * MOST_ADS + place for place in shown])
                 left -= abs(math.log(ctr_a / ctr_b)) >= GAP
         if not left:
             break
     found = np.array(ctrs)
-    return Pairs(requests, found[:, 0], found[:, 1], np.array(item))
+    return Pairs(requests, found[:, 0], found[:, 1], np.array(item), np.array(images))
 
 
-def draw_items(seed: int, held_out: bool) -> Iterator[list[tuple[DraftRequest, float, float]]]:
+def draw_items(seed: int, held_out: bool) -> Iterator[list[Drawn]]:
     """Draw the pairs of one item after another, the sides by chance."""
     world: World = draw_world(2_000, seed=seed, held_out=held_out)
     rng = np.random.default_rng(seed)
@@ -151,7 +162,7 @@ def draw_items(seed: int, held_out: bool) -> Iterator[list[tuple[DraftRequest, f
             request = DraftRequest(
                 images[a], images[b], product.title, product.category, product.queries, protocol
             )
-            pairs.append((request, ads[a].true_ctr, ads[b].true_ctr))
+            pairs.append((request, ads[a].true_ctr, ads[b].true_ctr, (a, b)))
         yield pairs
 
 
@@ -216,6 +227,40 @@ def print_clicks(pairs: Pairs, model: Compared) -> None:
     enough = next((n for n, share in zip(grid, found, strict=True) if share >= wanted), None)
     said = f"{enough:,} impressions of each image" if enough else "more than a million impressions"
     print(f"\nThe model is right in {wanted:.3f} of all pairs; clicks are with {said}.")
+
+
+def print_selection(pairs: Pairs, compared: dict[str, Compared]) -> None:
+    """Print how well each chooses from the ads of an item."""
+    clicks = {
+        f"clicks, {n:,} impressions": compare_by_clicks(n, pairs.ctr_a, pairs.ctr_b)
+        for n in IMPRESSIONS
+    }
+    found = {
+        name: measure_selection(each.prob_a(), pairs.better, pairs.images, pairs.item)
+        for name, each in (compared | clicks).items()
+    }
+    one = next(iter(found.values()))
+    print(f"\nThe best ad of {one.pools:,} items (by chance {one.chance:.3f})\n")
+    print("| who chooses | the best one | CTR lost | cycles of triples |\n|---|---|---|---|")
+    for name, each in found.items():
+        lost = lose((compared | clicks)[name], pairs)
+        cells = show(each.best, interval=True), f"{lost:.3f}", f"{each.cycles} of {each.triads:,}"
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def lose(compared: Compared, pairs: Pairs) -> float:
+    """Return the share of the best ad's CTR that is lost by what is chosen, in the mean."""
+    ctr = dict(
+        zip(pairs.images.ravel(), np.stack([pairs.ctr_a, pairs.ctr_b], 1).ravel(), strict=True)
+    )
+    prob_a, lost = compared.prob_a(), []
+    for number in np.unique(pairs.item):
+        of_item = pairs.item == number
+        ctrs = np.array([ctr[image] for image in np.unique(pairs.images[of_item])])
+        scores = rank_pool(tabulate(prob_a[of_item], pairs.images[of_item])).scores
+        top = np.isclose(scores, scores.max())
+        lost.append(1 - ctrs[top].mean() / ctrs.max())
+    return float(np.mean(lost))
 
 
 def share_right(compared: Compared, pairs: Pairs, chosen: Flags) -> float:

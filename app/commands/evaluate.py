@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bootstrap import Studio
-from app.commands.models import open_engine
+from app.commands.models import open_endpoint, open_engine
 from app.commands.read_release import read_standing
 from creativepair.chain import Chain
-from creativepair.errors import StateError
+from creativepair.errors import InputError, StateError
+from creativepair.estimates import Floats
 from creativepair.images import decode
 from creativepair.protocol import Protocol
 from exports.configurations import DEFAULT
@@ -20,11 +21,12 @@ from exports.manifest import Manifest
 from exports.parquet import Record, parse_name, read_records
 from exports.splits import Split
 from model_assist.creative4u.baselines import (
-    Looks,
+    Regression,
     compare_by_evidence,
     guess,
     list_differences,
     name_first,
+    read_states,
 )
 from model_assist.creative4u.comparison import (
     Compared,
@@ -42,8 +44,15 @@ from model_assist.creative4u.evaluation import (
     list_bins,
     measure_comparer,
 )
+from model_assist.creative4u.rationale import (
+    Rated,
+    Ratings,
+    measure_rationales,
+    rate_chains,
+)
+from model_assist.creative4u.selection import Selection, measure_selection
 from model_assist.drafters.drafter import DraftRequest
-from model_assist.engines.engine import Engine, Sampling
+from model_assist.engines.engine import Embedder, Engine, Sampling
 
 _BATCH = 32
 _MOST_FITTED = 1_000
@@ -64,8 +73,10 @@ class Evaluation:
         fitted_on: the split that the temperature was fitted on; None where it stayed 1, as with
             fewer than `FEWEST_FITTED` pairs.
         baselines: by name.
+        selection: by name, the model's too: how often the best image of an item is chosen.
         bins: the reliability diagram of the model.
         confusion: of pairs with a reviewed chain; empty where no chains were written.
+        rated: what a judge says of the chains; None without one.
     """
 
     model_version: str
@@ -78,8 +89,10 @@ class Evaluation:
     num_items: int
     model: Measured
     baselines: dict[str, Measured]
+    selection: dict[str, Selection]
     bins: list[Bin]
     confusion: Confusion
+    rated: Rated | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,7 @@ class Told:
     item_ids: list[str]
     labels: list[str]
     chains: list[str | None]
+    pictures: list[tuple[str, str]]
 
     @property
     def better(self) -> NDArray[np.bool_]:
@@ -100,6 +114,11 @@ class Told:
         """Number of each pair's item, [n]."""
         return np.unique(self.item_ids, return_inverse=True)[1].astype(np.int64)
 
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """Number of each pair's pictures, A and B, [n, 2]."""
+        return np.unique(self.pictures, return_inverse=True)[1].reshape(-1, 2).astype(np.int64)
+
 
 def evaluate_creative4u(
     studio: Studio,
@@ -110,6 +129,7 @@ def evaluate_creative4u(
     chains: int = 0,
     limit: int | None = None,
     seed: int = 0,
+    judge: str | None = None,
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Evaluation:
     """Compare the pairs of a split by a model and by baselines.
@@ -118,6 +138,7 @@ def evaluate_creative4u(
         model: `pocket`, or a version of the workspace.
         chains: in each order; 0 asks for the answer at once.
         limit: pairs of the split, from its start.
+        judge: `openai:MODEL@URL` of a model that rates the chains, which take `chains`.
         seed: of sampled chains, of the order in which a pair is seen once, and of intervals.
 
     Raises:
@@ -131,19 +152,27 @@ def evaluate_creative4u(
             f"release {release} has no pairs in {split}",
             hint=f"It has {', '.join(manifest.counts.splits) or 'none'}: name one with --split.",
         )
+    if judge and not chains:
+        raise InputError("a judge rates chains", hint="Have some written: --chains 4.")
+    judging = open_endpoint(judge) if judge else None
     engine = open_engine(studio, model)
     protocol = manifest.lineage.protocol
     sampling = Sampling(num_samples=chains, seed=seed) if chains else None
-    told = Told([], [], [])
+    told = Told([], [], [], [])
     votes: list[Voted] = []
-    by_model, by_evidence, differences = [], [], []
+    ratings: list[Ratings] = []
+    by_model, by_evidence = [], []
+    features: dict[str, list[Floats]] = {}
     for records in _batches(_read(studio, manifest, split), total):
         requests = _note(records, protocol, told)
         by_model.append(_compare(engine, requests, sampling, votes))
+        if judging:
+            ratings += _rate(judging, requests, votes[-len(requests) :])
         by_evidence.append(compare_by_evidence(requests))
-        differences.append(list_differences(requests))
+        for name, values in _describe(engine, requests).items():
+            features.setdefault(name, []).append(values)
         on_progress(len(told.labels), total)
-    better, item = told.better, told.item
+    better, item, images = told.better, told.item, told.images
     compared = join(by_model)
     temperature, fitted_on = _fit(studio, manifest, engine, split, sampling)
     baselines = {
@@ -151,8 +180,12 @@ def evaluate_creative4u(
         "guess": guess(total, seed=seed),
         "evidence drafter": join(by_evidence),
     }
-    if looks := _fit_looks(studio, manifest, split):
-        baselines["regression on looks"] = looks.compare(np.concatenate(differences))
+    fitted = _fit_regressions(studio, manifest, engine, split)
+    baselines |= {
+        name: regression.compare(np.concatenate(features[name]))
+        for name, regression in fitted.items()
+    }
+    comparers = {engine.model_version: compared, **baselines}
     return Evaluation(
         model_version=engine.model_version,
         release=release,
@@ -167,8 +200,13 @@ def evaluate_creative4u(
             name: measure_comparer(each, better, item, seed=seed)
             for name, each in baselines.items()
         },
+        selection={
+            name: measure_selection(each.prob_a(), better, images, item, seed=seed)
+            for name, each in comparers.items()
+        },
         bins=list_bins(compared.prob_a(temperature), better),
         confusion=_confuse(told.chains, votes, protocol),
+        rated=measure_rationales(judging.model_version, ratings, item) if judging else None,
     )
 
 
@@ -190,6 +228,7 @@ def _note(records: Sequence[Record], protocol: Protocol, told: Told) -> list[Dra
     told.item_ids.extend(record["item_id"] for record in records)
     told.labels.extend(record["label"] for record in records)
     told.chains.extend(record["chain"] for record in records)
+    told.pictures.extend((r["image_a"]["path"], r["image_b"]["path"]) for r in records)
     return [_ask(record, protocol) for record in records]
 
 
@@ -218,6 +257,13 @@ def _compare(
     return gather_votes(voted)
 
 
+def _rate(judge: Engine, requests: Sequence[DraftRequest], votes: Sequence[Voted]) -> list[Ratings]:
+    """Have the chains rated that are shown; a pair without one has no rating."""
+    shown = [(r, v.chain) for r, v in zip(requests, votes, strict=True) if v.chain]
+    rated = iter(rate_chains(judge, [r for r, _ in shown], [chain for _, chain in shown]))
+    return [next(rated) if each.chain else [] for each in votes]
+
+
 def _fit(
     studio: Studio, manifest: Manifest, engine: Engine, split: Split, sampling: Sampling | None
 ) -> tuple[float, Split | None]:
@@ -241,7 +287,7 @@ def compare_split(
     sampling: Sampling | None = None,
 ) -> tuple[Compared, Told]:
     """Compare the pairs of a split by a model, and return what the release says of them."""
-    told = Told([], [], [])
+    told = Told([], [], [], [])
     compared = [
         _compare(engine, _note(records, manifest.lineage.protocol, told), sampling, [])
         for records in _batches(_read(studio, manifest, split), limit)
@@ -249,15 +295,29 @@ def compare_split(
     return join(compared), told
 
 
-def _fit_looks(studio: Studio, manifest: Manifest, split: Split) -> Looks | None:
+def _describe(engine: Engine, requests: Sequence[DraftRequest]) -> dict[str, Floats]:
+    """Return what regressions are fitted to, by the name of each."""
+    found = {"regression on looks": list_differences(requests)}
+    if isinstance(engine, Embedder):
+        found["head without reasoning"] = read_states(engine, requests)
+    return found
+
+
+def _fit_regressions(
+    studio: Studio, manifest: Manifest, engine: Engine, split: Split
+) -> dict[str, Regression]:
+    """Fit the baselines that learn; nothing where they would be measured on the same pairs."""
     if split == "train" or not manifest.counts.splits.get("train"):
-        return None
-    told = Told([], [], [])
-    differences = [
-        list_differences(_note(records, manifest.lineage.protocol, told))
+        return {}
+    told = Told([], [], [], [])
+    described = [
+        _describe(engine, _note(records, manifest.lineage.protocol, told))
         for records in _batches(_read(studio, manifest, "train"), _MOST_FITTED)
     ]
-    return Looks(np.concatenate(differences), told.better)
+    return {
+        name: Regression(np.concatenate([each[name] for each in described]), told.better)
+        for name in described[0]
+    }
 
 
 def _confuse(chains: Sequence[str | None], votes: Sequence[Voted], protocol: Protocol) -> Confusion:

@@ -9,12 +9,14 @@ from PIL import Image
 from scipy.optimize import minimize
 from scipy.special import logit
 
+from creativepair.chain import ORDERS
 from creativepair.estimates import Flags, Floats
 from creativepair.evidence import SharedCounts, estimate
-from model_assist.creative4u.comparison import Compared
+from model_assist.creative4u.comparison import Compared, present
 from model_assist.drafters.drafter import DraftedChain, DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
 from model_assist.drafters.measures import Measures, measure
+from model_assist.engines.engine import Embedder
 
 _SCALARS = (
     "contrast", "colourfulness", "sharpness", "subject_size", "centring", "cut_off", "text_area",
@@ -44,13 +46,12 @@ def compare_by_evidence(requests: Sequence[DraftRequest]) -> Compared:
     return _symmetric(logit(prob_a))
 
 
-class Looks:
-    """Logistic regression on what two images differ in: measurements and a 4 × 4 grid of colours.
-
-    Fitted without a side: swapping the images changes the sign of its lead and nothing else.
+class Regression:
+    """Logistic regression without a side: swapping the images changes the sign of its lead alone.
 
     Args:
-        features: as `list_differences` gives them, [n, features].
+        features: of A less those of B, as `list_differences` and `read_states` give them,
+            [n, features].
         a_is_better: [n].
     """
 
@@ -74,8 +75,19 @@ class Looks:
 
 
 def list_differences(requests: Sequence[DraftRequest]) -> Floats:
-    """Return the measurements and colours of A less those of B, [n, features]."""
+    """Return what two images differ in, measurements and a 4 × 4 grid of colours, [n, features]."""
     return np.array([_describe(r.image_a) - _describe(r.image_b) for r in requests])
+
+
+def read_states(engine: Embedder, requests: Sequence[DraftRequest]) -> Floats:
+    """Return what the model holds when it is about to answer, A first less B first, [n, hidden].
+
+    A regression on it is a head of two ways on the frozen model, which neither writes nor reasons.
+    CAIG (Chen et al. 2025) trains the model below such a head too.
+    """
+    asked = [present(each, order, "answer") for each in requests for order in ORDERS]
+    states = engine.embed(asked)
+    return states[0::2] - states[1::2]
 
 
 def compare_by_clicks(impressions: int, ctr_a: Floats, ctr_b: Floats, *, seed: int = 0) -> Compared:

@@ -37,7 +37,7 @@ class Compared:
     Attributes:
         lead_ab, lead_ba: log-odds that the image shown first is better, where A is it and where B
             is, [n]; NaN where nothing could be read.
-        num_texts, num_unread: of all pairs; 0 where nothing was written.
+        num_texts, num_unread, num_tokens: of all pairs; 0 where nothing was written.
         seconds: of all pairs; None where it was not measured.
     """
 
@@ -45,6 +45,7 @@ class Compared:
     lead_ba: Floats
     num_texts: int = 0
     num_unread: int = 0
+    num_tokens: int = 0
     seconds: float | None = None
 
     @property
@@ -128,6 +129,7 @@ def gather_votes(voted: Sequence[Voted]) -> Compared:
         lead_ba,
         num_texts=sum(each.num_texts for each in voted),
         num_unread=sum(len(each.failures) for each in voted),
+        num_tokens=sum(each.tokens for each in voted),
         seconds=sum(each.seconds for each in voted),
     )
 
@@ -140,20 +142,21 @@ def join(parts: Sequence[Compared]) -> Compared:
         lead_ba=np.concatenate([part.lead_ba for part in parts]),
         num_texts=sum(part.num_texts for part in parts),
         num_unread=sum(part.num_unread for part in parts),
+        num_tokens=sum(part.num_tokens for part in parts),
         seconds=None if None in seconds else sum(filter(None, seconds)),
     )
 
 
 def present(request: DraftRequest, order: Order, mode: Mode) -> Presentation:
     """Return a pair as it is shown, in one order, to a model that learned the serialised form."""
-    prompt = render_prompt(_item(request), request.protocol, mode=mode)
-    return Presentation(prompt, _images(request, order))
+    prompt = render_prompt(as_item(request), request.protocol, mode=mode)
+    return Presentation(prompt, list_images(request, order))
 
 
 def _ask_for_findings(request: DraftRequest, order: Order) -> Presentation:
     return Presentation(
-        prompt=render_findings_prompt(_item(request), request.protocol),
-        images=_images(request, order),
+        prompt=render_findings_prompt(as_item(request), request.protocol),
+        images=list_images(request, order),
         schema=findings_schema(request.protocol),
     )
 
@@ -165,7 +168,8 @@ FINDINGS = Form(_ask_for_findings, parse_findings)
 """For general models: asked at length, and held to a JSON schema."""
 
 
-def _item(request: DraftRequest) -> Item:
+def as_item(request: DraftRequest) -> Item:
+    """Return what a request says of its item."""
     return Item(
         item_id="asked",  # no prompt says it
         revision=1,
@@ -175,7 +179,8 @@ def _item(request: DraftRequest) -> Item:
     )
 
 
-def _images(request: DraftRequest, order: Order) -> tuple[Image.Image, Image.Image]:
+def list_images(request: DraftRequest, order: Order) -> tuple[Image.Image, Image.Image]:
+    """Return the two images as they are shown in an order."""
     images = request.image_a, request.image_b
     return images if order == "AB" else images[::-1]
 

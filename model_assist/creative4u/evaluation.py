@@ -64,6 +64,8 @@ class Measured:
         ece: expected calibration error.
         ece_band: within which it is, 95 % of the time, for a comparer of these P(A) that is
             perfectly calibrated.
+        seconds_per_pair, tokens_per_pair: what a pair costs, both orders; None and 0 for what
+            neither measures its time nor writes.
     """
 
     one_order: Estimate
@@ -78,6 +80,7 @@ class Measured:
     ece_band: tuple[float, float]
     temperature: float
     seconds_per_pair: float | None
+    tokens_per_pair: float
 
 
 def measure_comparer(
@@ -126,6 +129,7 @@ def measure_comparer(
         ece_band=perfect_band(prob_a, seed=seed),
         temperature=temperature,
         seconds_per_pair=None if compared.seconds is None else compared.seconds / n,
+        tokens_per_pair=compared.num_tokens / n,
     )
 
 

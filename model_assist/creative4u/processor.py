@@ -1,10 +1,14 @@
 """The processor of a Qwen-VL model without its videos, and how it is read from a folder.
 
 The library's own processor asks for a processor of videos, which needs torchvision; the usual one
-is linked to CUDA and breaks beside a torch for the CPU. Comparisons have no videos.
+is linked to CUDA and breaks beside a torch for the CPU. Comparisons have no videos, but what is
+saved says how they would be read: a server with the library's own processor, such as vLLM, does not
+start without.
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 from transformers import (
     AutoProcessor,
@@ -18,12 +22,31 @@ from transformers.processing_utils import ProcessorMixin
 
 from creativepair.errors import InputError
 
+_FAMILIES = {
+    "qwen2_5_vl": ("Qwen2_5_VLProcessor", "Qwen2VLVideoProcessor"),
+    "qwen3_vl": ("Qwen3VLProcessor", "Qwen3VLVideoProcessor"),
+}
+_OF_PICTURES = (
+    "image_mean",
+    "image_std",
+    "merge_size",
+    "patch_size",
+    "size",
+    "temporal_patch_size",
+)
+
 IMAGE_TOKEN, VIDEO_TOKEN = "<|image_pad|>", "<|video_pad|>"
 
 
 # Its base is Any to mypy, which reads nothing of an extra that is not always installed.
 class PairProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]
-    """Turns messages and two images into what the model reads."""
+    """Turns messages and two images into what the model reads.
+
+    Attributes:
+        family: of the model, as its configuration calls it.
+    """
+
+    family = "qwen2_5_vl"
 
     def __init__(
         self,
@@ -36,6 +59,17 @@ class PairProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]
         self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
         # Not the parent's: it asks for a processor of videos.
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is saved: a processor of the library's, with its part for videos."""
+        own, of_videos = _FAMILIES[self.family]
+        told: dict[str, Any] = super().to_dict()
+        images = told["image_processor"]
+        videos = {name: images[name] for name in _OF_PICTURES}
+        return told | {
+            "processor_class": own,
+            "video_processor": {**videos, "video_processor_type": of_videos},
+        }
 
 
 def load_processor(folder: Path) -> ProcessorMixin:
@@ -59,4 +93,14 @@ def load_processor(folder: Path) -> ProcessorMixin:
             f"{folder} has no processor that reads images: {error}",
             hint="Save the processor beside the model, as training does.",
         ) from error
-    return PairProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+    made = PairProcessor(images, tokenizer, chat_template=tokenizer.chat_template)
+    made.family = _read_family(folder)
+    return made
+
+
+def _read_family(folder: Path) -> str:
+    try:
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return PairProcessor.family
+    return kind if kind in _FAMILIES else PairProcessor.family

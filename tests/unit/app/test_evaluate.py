@@ -1,5 +1,6 @@
 """Measuring a model on a release; the model here compares as the evidence drafter does."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from app.commands import evaluate
 from app.commands.evaluate import evaluate_creative4u
 from creativepair.errors import InputError, StateError
 from creativepair.protocol import load_protocol
+from creativepair.rubric import CRITERIA
 from exports.builder import build_release
 from exports.listing import read_manifest
 from exports.splits import SPLITS
@@ -98,6 +100,40 @@ def test_a_page_and_a_table_say_the_same(released: Studio, tmp_path: Path, run: 
     for name in ("measuring-1", *answer["baselines"]):
         assert name in lines
         assert name in text
+
+
+class Judge:
+    """Rates whatever it is shown in full."""
+
+    model_version = "judge-1"
+
+    def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
+        said = json.dumps(dict.fromkeys(CRITERIA, 5))
+        return [[Written(said, 9, is_finished=True, seconds=0.1)] for _ in asked]
+
+
+def test_a_judge_rates_the_chains_that_are_shown(
+    released: Studio, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "open_endpoint", lambda _name: Judge())
+    told = ["evaluate", "creative4u", "--model", "x", "--release", "0.1.0", "--split", "train"]
+    told += ["--workspace", str(released.workspace.root), "--judge", "openai:judge@http://x/v1"]
+    page = tmp_path / "page.html"
+    found = run(*told, "--chains", "2", "--html", page, "--json").json["rationale_score"]
+    assert (found["judge"], found["score"]["value"], found["unread"]) == ("judge-1", 1.0, 0)
+    assert "In the eyes of" in page.read_text(encoding="utf-8")
+    assert "Rationale score by judge-1: 1.000" in run(*told, "--chains", "2").out
+    refused = run(*told)
+    assert refused.exit_code == 1
+    assert "a judge rates chains" in refused.err
+
+
+def test_how_often_the_best_of_a_pool_is_chosen_is_measured(released: Studio) -> None:
+    found = evaluate_creative4u(released, model="x", release="0.1.0", split="train")
+    assert set(found.selection) == {"measuring-1", *found.baselines}
+    for each in found.selection.values():
+        assert each.pools == found.selection["measuring-1"].pools
+        assert each.cycles <= each.triads
 
 
 def test_what_cannot_be_measured_is_refused(released: Studio, tmp_path: Path) -> None:
