@@ -5,7 +5,7 @@ BIN := .venv/bin
 LINTED := annotators app benchmarks datasets exports model_assist tests
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo demo-pocket test check lint types layers suite slow screenshots format lock clean
+.PHONY: demo demo-pocket test check lint types layers suite slow vllm screenshots format lock clean
 
 demo: .venv/base
 	$(BIN)/creativepair demo --dir demo $(DEMO)
@@ -31,10 +31,14 @@ layers: .venv/dev
 # The tests of what trains want torch: gigabytes, unless pip finds its build for the CPU.
 suite: .venv/train
 	sh tests/install_system.sh
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term
+	$(BIN)/pytest -m "not slow and not vllm" -n 2 --dist loadfile --cov --cov-report=term
 
 slow: .venv/dev
 	$(BIN)/pytest -m slow
+
+# Against a real vLLM server on the CPU.
+vllm: .venv/train .venv-vllm/done
+	$(BIN)/pytest -m vllm
 
 screenshots: .venv/dev
 	$(BIN)/python -m tests.e2e.take_screenshots
@@ -53,7 +57,7 @@ lock: .venv/dev
 		-o requirements/train.txt pyproject.toml
 
 clean:
-	rm -rf .venv demo demo-pocket
+	rm -rf .venv .venv-vllm demo demo-pocket
 
 .venv/base: requirements/base.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CreativePair needs Python 3.11 or newer")'
@@ -69,4 +73,11 @@ clean:
 # torch is not in the lock: its builds, for a CPU or a GPU, need different packages.
 .venv/train: .venv/dev requirements/train.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/train.txt -e '.[train]'
+	touch $@
+
+.venv-vllm/done: requirements/vllm.txt
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check -r requirements/vllm.txt
+	# The registry's build is for CUDA, and transformers imports it where it finds it.
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	touch $@
