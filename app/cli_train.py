@@ -1,6 +1,5 @@
 """The `train` commands. Heavy imports are inside them, so that help answers at once."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -21,7 +20,10 @@ def train_creative4u(
         Literal["sft", "grpo"], typer.Option(help="Chains to copy, or labels to be right on.")
     ] = "sft",
     config: Annotated[
-        Path | None, typer.Option(help="YAML file, in place of lines of the recipe's.")
+        str | None,
+        typer.Option(
+            help="YAML file in place of lines of the recipe's, or qwen2.5-vl-3b and other names."
+        ),
     ] = None,
     workspace: WorkspacePath = None,
     as_json: AsJson = False,
@@ -38,8 +40,12 @@ def train_creative4u(
         config=config,
         overrides=tuple(settings or ()),
     )
+    if report is None:
+        return
     lines = [f"Registered {report.model_version} in {report.path}"]
     lines += [f"  {name}: {value:.4g}" for name, value in report.metrics.items()]
+    if report.logs:
+        lines.append(f"Its curves: tensorboard --logdir {report.logs.parent}")
     lines.append(f"Next: creativepair draft --drafter {report.model_version}")
     emit(
         {
@@ -47,6 +53,7 @@ def train_creative4u(
             "metrics": report.metrics,
             "losses": [{"step": step, "loss": loss} for step, loss in report.losses.items()],
             "path": str(report.path),
+            "logs": str(report.logs) if report.logs else None,
         },
         as_json=as_json,
         lines="\n".join(lines),

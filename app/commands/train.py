@@ -17,6 +17,7 @@ from creativepair.errors import InputError
 from exports.manifest import Manifest
 from model_assist.creative4u.evaluation import FEWEST_FITTED, fit_temperature, measure_comparer
 from model_assist.pretrained import POCKET_FOLDER, POCKET_VERSION
+from model_assist.recipes import CONFIGS
 from model_assist.registry import TrainedOn, Training, list_models, new_model, verify_model
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ class TrainReport:
     Attributes:
         metrics: of `validation`, at once; only how it was trained where that split is empty.
         losses: by step.
+        logs: for tensorboard; None where the run reported elsewhere.
     """
 
     model_version: str
     metrics: dict[str, float]
     losses: dict[int, float]
     path: Path
+    logs: Path | None
 
 
 def train_creative4u(
@@ -49,17 +52,21 @@ def train_creative4u(
     *,
     release: str,
     recipe: Recipe = "sft",
-    config: Path | None = None,
+    config: str | None = None,
     overrides: tuple[str, ...] = (),
-) -> TrainReport:
+) -> TrainReport | None:
     """Train a model on a release and register it.
 
     A run that was cut off goes on when the same is asked again.
 
     Args:
         recipe: `sft` learns reviewed chains, `grpo` learns from labels what to write.
-        config: a YAML file with settings in place of those of the recipe.
+        config: a YAML file with settings in place of those of the recipe, or the name of one that
+            comes with the program.
         overrides: `key=value`, in place of both.
+
+    Returns:
+        None in all processes but the first, where torchrun started several: that one registers.
 
     Raises:
         NotFoundError, InputError: when there is no such release or base, or settings are none.
@@ -70,11 +77,13 @@ def train_creative4u(
         from model_assist.creative4u.loading import load_model
         from model_assist.engines.transformers_engine import TransformersEngine
         from model_assist.recipes import grpo, sft
+        from model_assist.recipes.run import is_main
         from model_assist.recipes.settings import read_settings
+    chosen = find_config(config, recipe) if config else None
     settings = (
-        read_settings(sft.SFTSettings, sft.SETTINGS, overrides, config)
+        read_settings(sft.SFTSettings, sft.SETTINGS, overrides, chosen)
         if recipe == "sft"
-        else read_settings(grpo.GRPOSettings, grpo.SETTINGS, overrides, config)
+        else read_settings(grpo.GRPOSettings, grpo.SETTINGS, overrides, chosen)
     )
     base, name = _find_base(studio, settings.base)
     work = studio.workspace.trainings / _name_run(manifest, recipe, settings, name)
@@ -87,6 +96,8 @@ def train_creative4u(
                 folder, base, work, made.folder, settings, manifest.lineage.protocol
             )
         )
+        if not is_main():
+            return None
         engine = TransformersEngine(load_model(made.folder), "in training")
         metrics = {"rows": float(trained.num_rows), **trained.metrics}
         if manifest.counts.splits.get("validation"):
@@ -110,10 +121,40 @@ def train_creative4u(
             ),
             now=datetime.now(UTC),
         )
+    logs = _keep_logs(work, studio.workspace.logs / record.version)
     shutil.rmtree(work)
     return TrainReport(
-        record.version, metrics, trained.losses, studio.workspace.models / record.version
+        record.version, metrics, trained.losses, studio.workspace.models / record.version, logs
     )
+
+
+def find_config(name: str, recipe: Recipe) -> Path:
+    """Return a file of settings: a path, or the name of one that comes with the program.
+
+    Raises:
+        InputError: when it is neither.
+    """
+    path = Path(name).expanduser()
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    shipped = CONFIGS / f"{recipe}-{name}.yaml"
+    if shipped.is_file():
+        return shipped
+    prefix = f"{recipe}-"
+    known = sorted(each.stem.removeprefix(prefix) for each in CONFIGS.glob(f"{prefix}*.yaml"))
+    raise InputError(
+        f"there are no settings {name!r} for {recipe}",
+        hint=f"Name a YAML file, or one of {', '.join(known)}.",
+    )
+
+
+def _keep_logs(work: Path, target: Path) -> Path | None:
+    """Move what tensorboard shows of a run to where it stays; None where nothing was logged."""
+    runs = work / "checkpoints" / "runs"
+    if not runs.is_dir():
+        return None
+    target.parent.mkdir(exist_ok=True)
+    return Path(shutil.move(runs, target))
 
 
 def _find_base(studio: Studio, base: str) -> tuple[Path, str]:

@@ -163,6 +163,11 @@ class Workspace:
         return self.root / "trainings"
 
     @property
+    def logs(self) -> Path:
+        """Folder of the curves of finished trainings, one folder per model."""
+        return self.root / "logs"
+
+    @property
     def protocol(self) -> Protocol:
         """The protocol that this workspace's work follows.
 

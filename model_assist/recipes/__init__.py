@@ -1,1 +1,6 @@
-"""Recipes: one readable file for each way of training, with the settings in YAML beside it."""
+"""Ways of training, one file each with its settings beside it; `configs/` has those for GPUs."""
+
+from pathlib import Path
+
+CONFIGS = Path(__file__).parent / "configs"
+"""`RECIPE-NAME.yaml`: settings in place of lines of the recipe's."""

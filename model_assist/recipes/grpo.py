@@ -10,7 +10,9 @@ nothing.
 Source: the rewards are those of the paper; the other settings nearest to UnifiedReward-Think.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from trl import GRPOConfig, GRPOTrainer
 from creativepair.chain import ORDERS, Order, parse_chain
 from creativepair.errors import ChainError
 from creativepair.protocol import Protocol
+from model_assist.engines.endpoint import KEY_VARIABLE, Endpoint
+from model_assist.recipes.rollouts import ServerRollouts
 from model_assist.recipes.run import (
     RunSettings,
     Start,
@@ -48,6 +52,13 @@ class GRPOSettings(RunSettings):
     max_completion_tokens: int = Field(ge=1)
     temperature: float = Field(gt=0)
     kl: float = Field(ge=0)
+    endpoint: str | None
+
+    @model_validator(mode="after")
+    def _a_server_is_given_a_lora(self) -> "GRPOSettings":
+        if self.endpoint and self.lora_rank is None:
+            raise ValueError("endpoint wants lora_rank: whole weights cannot be given to a server")
+        return self
 
     @model_validator(mode="after")
     def _both_orders_fill_a_batch(self) -> "GRPOSettings":
@@ -110,26 +121,28 @@ def train_grpo(
     start = Start.find(base, work, settings)
     rewards = Rewards(protocol)
     texts_a_step = settings.batch_size * settings.accumulate
-    trainer = GRPOTrainer(
-        model=start.loaded.model,
-        processing_class=start.loaded.processor,
-        train_dataset=rows,
-        reward_funcs=[rewards.keep_form, rewards.be_right],
-        peft_config=make_adapter(settings),
-        args=GRPOConfig(
-            **list_arguments(
-                settings,
-                work,
-                settings.epochs * len(rows) * settings.num_generations / texts_a_step,
+    with _open_rollouts(settings, work) as rollouts:
+        trainer = GRPOTrainer(
+            model=start.loaded.model,
+            processing_class=start.loaded.processor,
+            train_dataset=rows,
+            reward_funcs=[rewards.keep_form, rewards.be_right],
+            peft_config=make_adapter(settings),
+            rollout_func=rollouts,
+            args=GRPOConfig(
+                **list_arguments(
+                    settings,
+                    work,
+                    settings.epochs * len(rows) * settings.num_generations / texts_a_step,
+                ),
+                num_generations=settings.num_generations,
+                max_completion_length=settings.max_completion_tokens,
+                temperature=settings.temperature,
+                beta=settings.kl,
+                shuffle_dataset=False,  # it is, and both orders of a pair lie beside each other
             ),
-            num_generations=settings.num_generations,
-            max_completion_length=settings.max_completion_tokens,
-            temperature=settings.temperature,
-            beta=settings.kl,
-            shuffle_dataset=False,  # it is, and both orders of a pair lie beside each other
-        ),
-    )
-    logged = train_and_save(trainer, start, out, settings)
+        )
+        logged = train_and_save(trainer, start, out, settings)
     earned = [entry for entry in logged if "reward" in entry]
     metrics = {
         "reward_first": earned[0]["reward"],
@@ -137,6 +150,22 @@ def train_grpo(
         "zero_spread_share": float(np.mean([entry[_ZERO_SPREAD] for entry in earned])),
     }
     return Trained(read_losses(logged), len(rows), metrics)
+
+
+@contextmanager
+def _open_rollouts(settings: GRPOSettings, work: Path) -> Iterator[ServerRollouts | None]:
+    """Give what writes the texts on a server; None where this process writes them."""
+    if settings.endpoint is None:
+        yield None
+        return
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # TRL warns of rollout_func
+    # `work` has a name that is the run's alone.
+    endpoint = Endpoint(work.name, settings.endpoint, os.environ.get(KEY_VARIABLE))
+    rollouts = ServerRollouts(endpoint, work / "adapter", settings.temperature, settings.seed)
+    try:
+        yield rollouts
+    finally:
+        rollouts.close()
 
 
 def order_rows(rows: datasets.Dataset, seed: int) -> datasets.Dataset:

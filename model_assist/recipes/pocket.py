@@ -55,7 +55,6 @@ _DRAWN_AT_ONCE = 200
 _IGNORED = -100
 _WORTHS = "abcdefghijklmnop"
 _ANSWER_WEIGHT = 3.0  # one of the four tokens of an answer says something
-_WORTH_WEIGHT = 3.0  # of a squared error of log CTR beside the losses of attributes
 _TEXTS_FOR_TOKENS = 1_500
 _MAX_TARGET_TOKENS = 600
 _LOG_EVERY = 50
@@ -82,9 +81,10 @@ class PocketSettings(BaseModel):
     look_batch: int = Field(ge=1)
     compare_steps: int = Field(ge=0)
     items_per_batch: int = Field(ge=1)
-    chains_per_item: int = Field(ge=1)
-    answers_per_item: int = Field(ge=1)
+    chains_per_item: int = Field(ge=0)
+    answers_per_item: int = Field(ge=0)
     margin: float = Field(ge=0)
+    worth: float = Field(ge=0)
     muon_lr: float = Field(gt=0)
     adam_lr: float = Field(gt=0)
     words_rate: float = Field(gt=0, le=1)
@@ -187,10 +187,16 @@ class Texts:
     """Prompts and targets of drawn ads as tokens."""
 
     def __init__(
-        self, ads: DrawnAds, processor: PairProcessor, protocol: Protocol, per_image: int
+        self,
+        ads: DrawnAds,
+        processor: PairProcessor,
+        protocol: Protocol,
+        per_image: int,
+        *,
+        says_worth: bool = True,
     ) -> None:
         self._ads, self._processor, self._protocol = ads, processor, protocol
-        self._per_image = per_image
+        self._per_image, self._says_worth = per_image, says_worth
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._end = (processor.tokenizer.eos_token_id,)
 
@@ -199,7 +205,8 @@ class Texts:
         ad = self._ads.world.ads[index]
         said = describe(self._ads.items[ad.item_id], ad.attributes)
         # First its worth, which the words after it would give away.
-        target = self.encode(f'worth "{self._ads.worth[index]}"\n{said}') + self._end
+        worth = f'worth "{self._ads.worth[index]}"\n' if self._says_worth else ""
+        target = self.encode(worth + said) + self._end
         return Row(self._prompt(ad.item_id, "look"), target, (index,))
 
     def chain(self, first: int, second: int) -> Row:
@@ -340,8 +347,11 @@ class Sight(nn.Module):  # type: ignore[misc]
     words find it there, wherever they look. Its worth, so that two can be compared at once.
     """
 
-    def __init__(self, reader: Reader, num_levels: Mapping[str, int], num_channels: int) -> None:
+    def __init__(
+        self, reader: Reader, num_levels: Mapping[str, int], num_channels: int, worth: float
+    ) -> None:
         super().__init__()
+        self._worth = worth
         self._reader = [reader]  # in a list: its weights are the model's, not ours
         self._names, self._sizes = list(num_levels), list(num_levels.values())
         self.head = nn.Linear(num_channels, sum(self._sizes) + 1)
@@ -358,7 +368,7 @@ class Sight(nn.Module):  # type: ignore[misc]
             for name, part in zip(self._names, parts, strict=True)
         ]
         wanted = torch.from_numpy(worth).float()
-        losses.append(_WORTH_WEIGHT * functional.mse_loss(found.squeeze(1), wanted))
+        losses.append(self._worth * functional.mse_loss(found.squeeze(1), wanted))
         return torch.stack(losses).sum()
 
 
@@ -370,28 +380,31 @@ class PocketRecipe:
         self.protocol = load_protocol()
         self._rng = np.random.default_rng(settings.seed)
 
-    def setup(self) -> None:
-        """Draw the ads, learn the tokens, make the model."""
+    def setup(self, ads: DrawnAds | None = None) -> None:
+        """Draw the ads, unless they are given; learn the tokens, make the model."""
         told = self.settings
         side = told.shape.side_px
-        self.ads = draw_ads(told.num_items, told.ads_per_item, side, seed=told.world_seed)
+        self.ads = ads or draw_ads(told.num_items, told.ads_per_item, side, seed=told.world_seed)
         self.processor = make_processor(self._sample_texts(), told.shape, self._list_constants())
         self.model = make_model(self.processor, told.shape, seed=told.seed)
         per_image = told.shape.tokens_per_image
-        self.texts = Texts(self.ads, self.processor, self.protocol, per_image)
+        self.texts = Texts(
+            self.ads, self.processor, self.protocol, per_image, says_worth=told.worth > 0
+        )
         self.reader = Reader(self.model, self.processor, told.shape)
         self._item_ids = list(self.ads.of_item)
 
     def train(self) -> Iterator[dict[str, float]]:
         """Take all steps, and yield the losses now and then."""
         self.model.train()
-        yield from self._train_sight()
-        yield from self._train_words()
+        yield from self.train_sight()
+        yield from self.train_words()
 
-    def _train_sight(self) -> Iterator[dict[str, float]]:
+    def train_sight(self) -> Iterator[dict[str, float]]:
+        """Teach the eyes what one picture shows."""
         told = self.settings
         levels = {name: int(level.max()) + 1 for name, level in self.ads.visible.items()}
-        sight = Sight(self.reader, levels, told.shape.hidden)
+        sight = Sight(self.reader, levels, told.shape.hidden, told.worth)
         weights = [*self.model.model.visual.named_parameters(), *sight.named_parameters()]
 
         def make_losses(_step: int) -> dict[str, Tensor]:
@@ -402,9 +415,9 @@ class PocketRecipe:
 
         yield from self._take_steps(told.sight_steps, 1.0, weights, make_losses)
 
-    def _train_words(self) -> Iterator[dict[str, float]]:
+    def train_words(self) -> Iterator[dict[str, float]]:
+        """Teach it to say what one ad shows, and to compare two."""
         told = self.settings
-
         seen = self._encode_all()
 
         def make_losses(step: int) -> dict[str, Tensor]:
@@ -514,8 +527,11 @@ class PocketRecipe:
         looking = self._rng.integers(0, len(self.ads.world.ads), told.look_batch)
         batches = {"look": [self.texts.look(index) for index in looking.tolist()]}
         if step > told.look_steps:
-            batches["chain"] = self._compare(self.texts.chain, told.chains_per_item)
-            batches["answer"] = self._compare(self.texts.answer, told.answers_per_item)
+            kinds = {
+                "chain": (self.texts.chain, told.chains_per_item),
+                "answer": (self.texts.answer, told.answers_per_item),
+            }
+            batches |= {kind: self._compare(*each) for kind, each in kinds.items() if each[1]}
         return batches
 
     def _compare(self, make: Callable[[int, int], Row], most: int) -> list[Row]:

@@ -1,6 +1,7 @@
 """What the recipes on releases share: settings, where a run goes on, what it leaves."""
 
 import json
+import os
 import shutil
 import sys
 from contextlib import redirect_stdout
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import datasets
 import torch
 from peft import LoraConfig
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from transformers import Trainer
 
 from creativepair.errors import StateError
@@ -39,9 +40,17 @@ class RunSettings(BaseModel):
     lora_alpha: int = Field(ge=1)
     precision: Literal["float32", "bfloat16"]
     gradient_checkpointing: bool
+    max_pixels: int | None = Field(ge=1)
+    fsdp: bool
     save_steps: int = Field(ge=1)
     log_steps: int = Field(ge=1)
     report_to: str
+
+    @model_validator(mode="after")
+    def _shards_are_of_whole_weights(self) -> "RunSettings":
+        if self.fsdp and self.lora_rank is not None:
+            raise ValueError("fsdp shards every weight: lora_rank has to be null")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +86,21 @@ class Start:
         # The trainer's own way back reads no weight of a Qwen2.5-VL: they lie under the names of an
         # earlier release of the library, and it only warns. An adapter it does read.
         source = base if checkpoint is None or settings.lora_rank else checkpoint
-        return cls(load_model(source, dtype=settings.precision), checkpoint)
+        loaded = load_model(source, dtype=settings.precision)
+        if settings.max_pixels:  # saved with the model, which then is served as it was trained
+            size = loaded.processor.image_processor.size
+            size["longest_edge"] = settings.max_pixels
+            size["shortest_edge"] = min(size["shortest_edge"], settings.max_pixels)
+        return cls(loaded, checkpoint)
 
 
 def list_arguments(settings: RunSettings, work: Path, num_steps: float) -> dict[str, Any]:
-    """Return the arguments of a trainer; `num_steps` is what `max_steps` leaves open."""
+    """Return the arguments of a trainer.
+
+    Args:
+        num_steps: of one process alone; `max_steps` comes before it.
+    """
+    num_steps /= int(os.environ.get("WORLD_SIZE", "1"))
     steps = settings.max_steps if settings.max_steps > 0 else num_steps
     return {
         "output_dir": str(work / "checkpoints"),
@@ -98,6 +117,7 @@ def list_arguments(settings: RunSettings, work: Path, num_steps: float) -> dict[
         "save_total_limit": 2,
         "logging_steps": settings.log_steps,
         "report_to": settings.report_to,
+        "fsdp": settings.fsdp,
         "use_cpu": not torch.cuda.is_available(),
     }
 
@@ -112,16 +132,27 @@ def make_adapter(settings: RunSettings) -> LoraConfig | None:
 def train_and_save(
     trainer: Trainer, start: Start, out: Path, settings: RunSettings
 ) -> list[dict[str, float]]:
-    """Train, write model and processor into an empty folder, and return what was logged."""
+    """Train, write model and processor into an empty folder, and return what was logged.
+
+    Of several processes the first alone writes.
+    """
     with redirect_stdout(sys.stderr):  # the trainer prints its losses
         trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
-    model = trainer.model
+    accelerator = trainer.accelerator
+    model = accelerator.unwrap_model(trainer.model)
     if settings.lora_rank:
         model = model.merge_and_unload()
-    model.save_pretrained(out)
-    start.loaded.processor.save_pretrained(out)
+    weights = accelerator.get_state_dict(trainer.model) if settings.fsdp else None
+    if is_main():
+        model.save_pretrained(out, state_dict=weights)
+        start.loaded.processor.save_pretrained(out)
     logged: list[dict[str, float]] = trainer.state.log_history
     return logged
+
+
+def is_main() -> bool:
+    """Tell whether this is the first of the processes that train together, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def read_losses(logged: list[dict[str, float]]) -> dict[int, float]:

@@ -14,18 +14,26 @@ from app.bootstrap import Studio, open_studio
 from app.commands.draft import draft_pairs
 from app.commands.evaluate import evaluate_creative4u
 from app.commands.takedown import take_down_creative
-from app.commands.train import train_creative4u
+from app.commands.train import Recipe, TrainReport, find_config, train_creative4u
 from creativepair.errors import InputError, StateError
 from creativepair.records import PairStatus
 from creativepair.store import pairs
 from exports.builder import build_release
 from exports.listing import read_manifest
+from model_assist.recipes import CONFIGS
 from model_assist.registry import read_model
 
 if TYPE_CHECKING:
     from tests.unit.app.conftest import Answer
 
 pytest.importorskip("trl", reason="the extra train is not installed: make suite")
+
+from model_assist.creative4u.loading import load_model
+from model_assist.recipes import grpo, sft
+from model_assist.recipes.grpo import GRPOSettings
+from model_assist.recipes.run import RunSettings
+from model_assist.recipes.settings import read_settings
+from model_assist.recipes.sft import SFTSettings
 
 Run = Callable[..., "Answer"]
 STEPS = ("max_steps=6", "batch_size=2", "save_steps=2", "log_steps=1", "learning_rate=0.001")
@@ -38,6 +46,12 @@ def released(judged_root: Path, untrained: Path) -> Iterator[Studio]:
     build_release(studio.workspace, studio.store, "0.1.0")
     yield studio
     studio.store.close()
+
+
+def train(studio: Studio, *, recipe: Recipe = "sft", overrides: tuple[str, ...]) -> TrainReport:
+    report = train_creative4u(studio, release="0.1.0", recipe=recipe, overrides=overrides)
+    assert report, "it is None in the processes that torchrun starts beside the first"
+    return report
 
 
 def test_a_model_is_trained_registered_and_drafts(
@@ -56,6 +70,8 @@ def test_a_model_is_trained_registered_and_drafts(
     assert record.training.settings["max_steps"] == 6
     assert record.training.base == untrained.name
     assert not any(released.workspace.trainings.iterdir())
+    # Its curves stay, for tensorboard.
+    assert list(Path(found["logs"]).rglob("events.out.tfevents.*"))
     measured = evaluate_creative4u(
         released, model="creative4u-1", release="0.1.0", split="train", limit=4
     )
@@ -97,9 +113,9 @@ def test_a_run_that_was_killed_goes_on_with_the_same_losses(
     half = work / "checkpoints" / "checkpoint-4"
     half.mkdir()
     (half / "model.safetensors").write_bytes(b"half")
-    resumed = train_creative4u(released, release="0.1.0", overrides=overrides)
+    resumed = train(released, overrides=overrides)
     assert resumed.model_version == "creative4u-1"
-    whole = train_creative4u(released, release="0.1.0", overrides=overrides)
+    whole = train(released, overrides=overrides)
     assert whole.model_version == "creative4u-2"
     assert resumed.losses == pytest.approx(whole.losses, abs=1e-5)
 
@@ -110,7 +126,7 @@ def test_a_lora_is_merged_and_moves_the_language_model_alone(
     from safetensors.torch import load_file
 
     overrides = (f"base={untrained}", *STEPS, "max_steps=2", "lora_rank=4", "lora_alpha=8")
-    trained = train_creative4u(released, release="0.1.0", overrides=overrides)
+    trained = train(released, overrides=overrides)
     before = load_file(untrained / "model.safetensors")
     after = load_file(trained.path / "model.safetensors")
     moved = {name for name in before if not before[name].equal(after[name])}
@@ -121,9 +137,7 @@ def test_a_lora_is_merged_and_moves_the_language_model_alone(
 
 def test_grpo_counts_what_teaches_nothing_and_registers(released: Studio, untrained: Path) -> None:
     overrides = (f"base={untrained}", "max_steps=2", "batch_size=4", "num_generations=2")
-    trained = train_creative4u(
-        released, release="0.1.0", recipe="grpo", overrides=(*overrides, "max_completion_tokens=8")
-    )
+    trained = train(released, recipe="grpo", overrides=(*overrides, "max_completion_tokens=8"))
     assert set(trained.losses) == {1, 2}
     # A model that has learned nothing keeps no form, so every text earns nothing.
     assert trained.metrics["zero_spread_share"] == 1
@@ -142,13 +156,14 @@ def test_grpo_counts_what_teaches_nothing_and_registers(released: Studio, untrai
         ("speed=9", "Extra inputs are not permitted"),
         ("learning_rate", "is not key=value"),
         ("base=nothing", "there is no model 'nothing'"),
+        ("fsdp=true lora_rank=4", "fsdp shards every weight"),
     ],
 )
 def test_settings_and_bases_that_are_none_are_refused(
     released: Studio, override: str, said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        train_creative4u(released, release="0.1.0", overrides=(override,))
+        train_creative4u(released, release="0.1.0", overrides=tuple(override.split()))
     assert not list(released.workspace.models.glob("*"))
 
 
@@ -167,3 +182,40 @@ def test_a_release_without_chains_and_a_withdrawn_one_teach_nothing(
     assert not left.exists()
     with pytest.raises(StateError, match=r"0\.1\.0 was withdrawn"):
         train_creative4u(released, release="0.1.0")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_settings_that_ship_are_settings_of_their_recipe(path: Path) -> None:
+    recipe, _, name = path.stem.partition("-")
+    assert recipe in ("sft", "grpo")
+    found = find_config(name, "sft" if recipe == "sft" else "grpo")
+    assert found == path
+    settings: RunSettings = (
+        read_settings(SFTSettings, sft.SETTINGS, config=found)
+        if recipe == "sft"
+        else read_settings(GRPOSettings, grpo.SETTINGS, config=found)
+    )
+    assert settings.base.startswith("Qwen/Qwen")
+    assert settings.precision == "bfloat16"
+    assert settings.fsdp == path.stem.endswith("-fsdp")
+
+
+def test_settings_are_a_file_or_named_like_one_that_ships(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    assert find_config(str(own), "sft") == own
+    with pytest.raises(InputError, match="no settings 'gpt' for grpo") as refused:
+        find_config("gpt", "grpo")
+    assert "qwen2.5-vl-3b" in str(refused.value.hint)
+
+
+def test_a_server_of_rollouts_wants_a_lora() -> None:
+    with pytest.raises(InputError, match="endpoint wants lora_rank"):
+        read_settings(GRPOSettings, grpo.SETTINGS, ("endpoint=http://127.0.0.1:8000/v1",))
+
+
+def test_the_most_pixels_of_training_are_those_of_serving(
+    released: Studio, untrained: Path
+) -> None:
+    overrides = (f"base={untrained}", *STEPS, "max_steps=1", "max_pixels=2304")
+    trained = train(released, overrides=overrides)
+    assert load_model(trained.path).processor.image_processor.size["longest_edge"] == 2304
