@@ -109,11 +109,14 @@ def _list_selection(found: "Evaluation", width: int) -> list[str]:
     of_model = found.selection[found.model_version]
     if not of_model.pools:
         return ["No item has three images and all pairs of its best one: choosing is not measured."]
-    return [
-        f"The best of {of_model.pools:,} pools is chosen (by chance {of_model.chance:.3f}):",
+    lines = [
+        f"The best image of an item is chosen, {of_model.pools:,} items (by chance "
+        f"{of_model.chance:.3f}):",
         *(f"{name:<{width}}  {_share(each.best):>22}" for name, each in found.selection.items()),
-        f"{of_model.cycles} of {of_model.triads} triples have no order by the model.",
     ]
+    if of_model.triads:
+        lines.append(f"{of_model.cycles} of {of_model.triads} triples have no order by the model.")
+    return lines
 
 
 def _row(name: str, measured: "Measured", width: int) -> str:

@@ -130,11 +130,13 @@ def time_it(compare: object, requests: list[DraftRequest]) -> Compared:
     return Compared(found.lead_ab, found.lead_ba, seconds=time.perf_counter() - start)
 
 
-def draw_pairs(num_wide: int, seed: int, *, held_out: bool = False) -> Pairs:
+def draw_pairs(
+    num_wide: int, seed: int, *, held_out: bool = False, side_px: int = SIDE_PX
+) -> Pairs:
     """Draw all pairs of items until so many of them have a wide gap."""
     requests, ctrs, item, images = [], [], [], []
     left = num_wide
-    for number, drawn in enumerate(draw_items(seed, held_out)):
+    for number, drawn in enumerate(draw_items(seed, held_out, side_px)):
         for request, ctr_a, ctr_b, shown in drawn:
             if left and ctr_a != ctr_b:
                 requests.append(request)
@@ -148,14 +150,14 @@ def draw_pairs(num_wide: int, seed: int, *, held_out: bool = False) -> Pairs:
     return Pairs(requests, found[:, 0], found[:, 1], np.array(item), np.array(images))
 
 
-def draw_items(seed: int, held_out: bool) -> Iterator[list[Drawn]]:
+def draw_items(seed: int, held_out: bool, side_px: int) -> Iterator[list[Drawn]]:
     """Draw the pairs of one item after another, the sides by chance."""
     world: World = draw_world(2_000, seed=seed, held_out=held_out)
     rng = np.random.default_rng(seed)
     protocol = load_protocol()
     for product in world.items:
         ads = [ad for ad in world.ads if ad.item_id == product.item_id and ad.aa_of is None]
-        images = [draw_ad(product, ad, side_px=SIDE_PX) for ad in ads]
+        images = [draw_ad(product, ad, side_px=side_px) for ad in ads]
         pairs = []
         for one, other in combinations(range(len(ads)), 2):
             a, b = (one, other) if rng.random() < 0.5 else (other, one)

@@ -83,6 +83,7 @@ class PocketSettings(BaseModel):
     items_per_batch: int = Field(ge=1)
     chains_per_item: int = Field(ge=0)
     answers_per_item: int = Field(ge=0)
+    twins: int = Field(ge=0)
     margin: float = Field(ge=0)
     worth: float = Field(ge=0)
     muon_lr: float = Field(gt=0)
@@ -100,11 +101,13 @@ class Row:
     Attributes:
         prompt, target: token ids.
         images: which of the images that were encoded it shows.
+        uncounted: tokens at the end of the target that teach nothing.
     """
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
     images: tuple[int, ...]
+    uncounted: int = 0
 
 
 class DrawnAds:
@@ -216,6 +219,18 @@ class Texts:
         target = self.encode(text) + self._end
         return Row(self._prompt(one.item_id, "chain"), target, (first, second))
 
+    def twins(self, index: int) -> Row:
+        """Return a comparison of an ad with itself; which one is better there does not count."""
+        row = self.chain(index, index)
+        ad = self._ads.world.ads[index]
+        text = explain_in_order(self._ads.items[ad.item_id], ad, ad, self._protocol)
+        last_line = text.rindex("\n", 0, text.index("\n</think>")) + 1
+        told = self._processor.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True
+        )
+        after = sum(start >= last_line for start, _ in told["offset_mapping"])
+        return replace(row, uncounted=after + len(self._end))
+
     def answer(self, first: int, second: int) -> Row:
         """Return a comparison that is answered at once."""
         utilities, item_id = self._ads.utilities, self._ads.world.ads[first].item_id
@@ -298,7 +313,7 @@ class Reader:
         for number, (row, end) in enumerate(zip(rows, ends, strict=True)):
             tokens[number, :end] = torch.tensor((row.prompt + row.target)[shared:])
             real[number, :end] = 1
-            targets[number, end - len(row.target) : end] = True
+            targets[number, end - len(row.target) : end - row.uncounted] = True
             positions[:, number, :end] = self._places(row.prompt)[:, shared : shared + end]
         text = self._model.model.language_model
         cache = DynamicCache()
@@ -532,6 +547,9 @@ class PocketRecipe:
                 "answer": (self.texts.answer, told.answers_per_item),
             }
             batches |= {kind: self._compare(*each) for kind, each in kinds.items() if each[1]}
+            if told.twins and told.chains_per_item:
+                same = self._rng.integers(0, len(self.ads.world.ads), told.twins)
+                batches["chain"] += [self.texts.twins(index) for index in same.tolist()]
         return batches
 
     def _compare(self, make: Callable[[int, int], Row], most: int) -> list[Row]:

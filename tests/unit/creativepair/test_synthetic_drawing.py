@@ -177,3 +177,24 @@ def test_a_side_outside_its_range_is_refused(side_px: int) -> None:
     world = draw_world(1, seed=0)
     with pytest.raises(InputError, match=f"side_px={side_px}"):
         draw_ad(world.items[0], world.ads[0], side_px=side_px)
+
+
+@pytest.mark.parametrize(
+    ("levels", "is_drawn_otherwise"),
+    [
+        ({"palette": "vivid"}, False),
+        ({"palette": "soft"}, True),
+        ({"palette": "dull"}, True),
+        ({"palette": "vivid", "layout": "border"}, True),
+        ({"palette": "vivid", "layout": "inset"}, True),
+        ({"palette": "vivid", "layout": "split"}, True),
+    ],
+)
+def test_held_out_ads_have_layouts_and_palettes_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, levels: dict[str, str], is_drawn_otherwise: bool
+) -> None:
+    item = make_item("kettle", "orange")
+    held_out = draw(item, **levels)
+    monkeypatch.setattr(drawing, "HELD_OUT_KINDS", {})
+    usual = draw(item, **levels)
+    assert (np.abs(held_out - usual).max() > 0) == is_drawn_otherwise

@@ -97,6 +97,17 @@ def describe_some() -> str:
     return describe(world.items[0], world.ads[0].attributes)
 
 
+def test_of_an_ad_beside_itself_all_but_the_answer_is_learned(recipe: PocketRecipe) -> None:
+    row = recipe.texts.twins(3)
+    decode = recipe.processor.tokenizer.decode
+    counted = decode(row.target[: -row.uncounted])
+    assert row.images == (3, 3)
+    assert "identical: yes" in counted
+    assert "9. background: tie" in counted
+    assert "click" not in counted
+    assert "click: 1" in decode(row.target[-row.uncounted :])
+
+
 def test_many_images_at_once_are_what_the_library_makes_of_each(recipe: PocketRecipe) -> None:
     images = recipe.ads.images[:5]
     pictures = [Image.fromarray(image) for image in images]
