@@ -1,10 +1,10 @@
 """python -m benchmarks.gpu.creative4u [--shape 3b] [--vllm PYTHON] [--pairs 64] [--steps 8]
 
-For a day with a GPU: what a model of the shape of Qwen2.5-VL-3B, with random weights, takes to write
-and to learn. The weights say nothing, so texts run to the limit and only speed is measured: tokens
-per second of transformers, one pair at a time and in batches, and of a vLLM server where PYTHON has
-vllm; each beside the limit of the memory, which is that every step reads every weight once. Then
-seconds a step of SFT with a LoRA, and the most memory that it held.
+For a day with a GPU: what a model of the shape of Qwen2.5-VL-3B, with random weights, takes to
+write and to learn. The weights say nothing, so texts run to the limit and only speed is measured:
+tokens per second of transformers, one pair at a time and in batches, and of a vLLM server where
+PYTHON has vllm; each beside the limit of the memory, which is that every step reads every weight
+once. Then seconds a step of SFT with a LoRA, and the most memory that it held.
 
 `--shape tiny` takes a small model, to try the script on a CPU.
 """
