@@ -276,11 +276,14 @@ def select(
         open_studio(workspace), item_id=item, model=model, top=top, on_progress=progress("Pairs")
     )
     lines = (
-        f"Item {item}: {report.pool} creatives, each compared with each other one by "
+        f"Item {item}: {report.pool} pictures, each compared with each other one by "
         f"{report.model_version}"
     )
     for place, each in enumerate(report.ranking, 1):
-        lines += f"\n{place:>3}  {each.score:.2f}  {each.creative_id}\n           {each.reason}"
+        named = ", ".join([each.creative_id, *each.copies])
+        lines += f"\n{place:>3}  {each.score:.2f}  {named}\n           {each.reason}"
+    if report.unread:
+        lines += f"\nOf {report.unread} pairs nothing could be read; they count as even."
     if report.cycles:
         lines += f"\n{report.cycles} of {report.triads} triples have no order among themselves: "
         lines += "near scores say little."

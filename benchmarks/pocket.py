@@ -4,26 +4,33 @@ Measures a comparative model, the pocket model when none is named, and what it h
 ads that nothing learned from: at once and by chains, against the planted CTRs. Ads are drawn as the
 demo draws them. One table for pairs whose CTRs differ by 20 % or more, one for all pairs; then what
 clicks say at so many impressions of each image, and how many they need to say as much as the
-model; then how often each chooses the best ad of an item, and how much of the CTR is lost.
+model; then how often each chooses the best ad of an item, and how much of the CTR is lost; then how
+often the model's chains say of each question what is planted, also of ads beside themselves.
 
-With --held-out the ads are of products, colours and copy that no usual world holds.
+With --held-out the ads are of products, colours, copy, layouts and tones that no usual world
+holds.
 
-Temperatures, and the regression on looks, are fitted on other ads of usual worlds.
+Temperatures, the regression on looks and the head without reasoning are fitted on other ads of
+usual worlds.
 """
 
 import argparse
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from creativepair.chain import Chain, parse_chain
+from creativepair.errors import ChainError
 from creativepair.estimates import Estimate, Flags, Floats, Ints
 from creativepair.protocol import load_protocol
 from creativepair.synthetic.drawing import draw_ad
+from creativepair.synthetic.explanation import explain
 from creativepair.synthetic.world import World, draw_world
 from model_assist.creative4u.baselines import (
     Regression,
@@ -36,15 +43,17 @@ from model_assist.creative4u.baselines import (
 )
 from model_assist.creative4u.comparison import (
     Compared,
+    Voted,
     compare_at_once,
     compare_by_chains,
     gather_votes,
+    present,
 )
 from model_assist.creative4u.evaluation import Measured, fit_temperature, measure_comparer
 from model_assist.creative4u.loading import load_model
 from model_assist.creative4u.selection import measure_selection, rank_pool, tabulate
 from model_assist.drafters.drafter import DraftRequest
-from model_assist.engines.engine import Sampling
+from model_assist.engines.engine import Engine, Sampling
 from model_assist.engines.transformers_engine import TransformersEngine
 from model_assist.pretrained import POCKET_FOLDER
 
@@ -54,7 +63,9 @@ BATCH = 64
 NUM_FITTED = 300
 IMPRESSIONS = (0, 100, 1_000, 10_000)
 MOST_ADS = 100  # of an item
-Drawn = tuple[DraftRequest, float, float, tuple[int, int]]
+NUM_TWINS = 200
+MAX_TOKENS = 300
+Drawn = tuple[DraftRequest, float, float, tuple[int, int], Chain]
 COLUMNS = (
     "accuracy", "both orders", "one order", "flips", "first", "unread", "NLL", "Brier",
     "ECE (band)", "T", "ms a pair",
@@ -63,13 +74,17 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Pairs:
-    """Drawn pairs; `item` numbers their items, `images` A and B of each, [n, 2]."""
+    """Drawn pairs; `item` numbers their items, `images` A and B of each, [n, 2].
+
+    `planted` has the true chain of each.
+    """
 
     requests: list[DraftRequest]
     ctr_a: Floats
     ctr_b: Floats
     item: Ints
     images: Ints
+    planted: list[Chain]
 
     @property
     def better(self) -> Flags:
@@ -101,7 +116,7 @@ def main() -> None:
         "regression on looks": Regression(list_differences(fitted.requests), fitted.better).compare(
             list_differences(pairs.requests)
         ),
-        "head on the model": Regression(
+        "head without reasoning": Regression(
             read_states(engine, fitted.requests), fitted.better
         ).compare(read_states(engine, pairs.requests)),
         "model, at once": compare_at_once(engine, pairs.requests),
@@ -111,9 +126,10 @@ def main() -> None:
         "model, at once": fit(compare_at_once(engine, fitted.requests), fitted),
     }
     if options.chains:
-        sampling = Sampling(num_samples=options.chains, max_tokens=300)
+        sampling = Sampling(num_samples=options.chains, max_tokens=MAX_TOKENS)
         name = f"model, {options.chains} chains an order"
-        compared[name] = gather_votes(compare_by_chains(engine, pairs.requests, sampling))
+        voted = compare_by_chains(engine, pairs.requests, sampling)
+        compared[name] = gather_votes(voted)
     for title, chosen in (("Gap of 20 % or more", pairs.wide), ("All pairs", pairs.wide | True)):
         print(f"\n{title}: {int(chosen.sum()):,} pairs of {len(set(pairs.item[chosen])):,} items\n")
         print(f"| comparer | {' | '.join(COLUMNS)} |\n|{'---|' * (len(COLUMNS) + 1)}")
@@ -121,6 +137,10 @@ def main() -> None:
             print(row(name, measure(each, pairs, chosen, temperatures.get(name, 1.0))))
     print_clicks(pairs, compared["model, at once"])
     print_selection(pairs, compared)
+    if options.chains:
+        print_questions(voted, pairs)
+        twins = [replace(r, image_b=r.image_a) for r in pairs.requests[::5][:NUM_TWINS]]
+        print_twins(engine, twins)
 
 
 def time_it(compare: object, requests: list[DraftRequest]) -> Compared:
@@ -134,20 +154,21 @@ def draw_pairs(
     num_wide: int, seed: int, *, held_out: bool = False, side_px: int = SIDE_PX
 ) -> Pairs:
     """Draw all pairs of items until so many of them have a wide gap."""
-    requests, ctrs, item, images = [], [], [], []
+    requests, ctrs, item, images, planted = [], [], [], [], []
     left = num_wide
     for number, drawn in enumerate(draw_items(seed, held_out, side_px)):
-        for request, ctr_a, ctr_b, shown in drawn:
+        for request, ctr_a, ctr_b, shown, chain in drawn:
             if left and ctr_a != ctr_b:
                 requests.append(request)
                 ctrs.append((ctr_a, ctr_b))
                 item.append(number)
                 images.append([number * MOST_ADS + place for place in shown])
+                planted.append(chain)
                 left -= abs(math.log(ctr_a / ctr_b)) >= GAP
         if not left:
             break
     found = np.array(ctrs)
-    return Pairs(requests, found[:, 0], found[:, 1], np.array(item), np.array(images))
+    return Pairs(requests, found[:, 0], found[:, 1], np.array(item), np.array(images), planted)
 
 
 def draw_items(seed: int, held_out: bool, side_px: int) -> Iterator[list[Drawn]]:
@@ -164,7 +185,8 @@ def draw_items(seed: int, held_out: bool, side_px: int) -> Iterator[list[Drawn]]
             request = DraftRequest(
                 images[a], images[b], product.title, product.category, product.queries, protocol
             )
-            pairs.append((request, ads[a].true_ctr, ads[b].true_ctr, (a, b)))
+            chain = explain(product, ads[a], ads[b], protocol)
+            pairs.append((request, ads[a].true_ctr, ads[b].true_ctr, (a, b), chain))
         yield pairs
 
 
@@ -248,6 +270,37 @@ def print_selection(pairs: Pairs, compared: dict[str, Compared]) -> None:
         lost = lose((compared | clicks)[name], pairs)
         cells = show(each.best, interval=True), f"{lost:.3f}", f"{each.cycles} of {each.triads:,}"
         print(f"| {name} | {' | '.join(cells)} |")
+
+
+def print_questions(voted: Sequence[Voted], pairs: Pairs) -> None:
+    """Print how often the chain that would be shown says what is planted."""
+    print("\n| question | as planted | of those with a leader |\n|---|---|---|")
+    for question in load_protocol().questions:
+        said = [
+            (finding.verdict, planted.verdict)
+            for each, chain in zip(voted, pairs.planted, strict=True)
+            if (planted := chain.finding(question.id))
+            and each.chain
+            and (finding := each.chain.finding(question.id))
+        ]
+        led = [(one, other) for one, other in said if other in ("A", "B")]
+        shares = [mean([float(a == b) for a, b in part]) if part else None for part in (said, led)]
+        cells = " | ".join("" if share is None else f"{share:.3f}" for share in shares)
+        print(f"| {question.id} | {cells} |")
+
+
+def print_twins(engine: Engine, twins: Sequence[DraftRequest]) -> None:
+    """Print how often an ad beside itself is called identical, and too similar."""
+    written = engine.write(
+        [present(each, "AB", "chain") for each in twins], Sampling(max_tokens=MAX_TOKENS)
+    )
+    chains = []
+    for [text] in written:
+        with suppress(ChainError):
+            chains.append(parse_chain(text.text, twins[0].protocol, "AB"))
+    for name in ("identical", "too_similar"):
+        yes = sum(f.verdict == "yes" for chain in chains if (f := chain.finding(name)))
+        print(f"{name}, of an ad beside itself: yes in {yes} of {len(chains)} chains")
 
 
 def lose(compared: Compared, pairs: Pairs) -> float:

@@ -1,10 +1,10 @@
-"""python benchmarks/training.py OUT [--seeds 3] [--sft-steps 300] [--grpo-steps 60] [--pairs 400]
+"""python benchmarks/training.py OUT [key=value …] [--seeds 3] [--grpo-steps 40] [--pairs 400]
 
 What fine-tuning on chains and what reinforcement on labels bring: SFT only, GRPO only, SFT then
-GRPO. All start from one pocket model that has learned to see and to say what one ad shows, and to
-compare nothing. SFT learns planted chains; GRPO only starts from an SFT that learned the form with
-chains of which half, drawn by chance, are of the images in the other order, so that its answers say
-nothing; GRPO learns the labels of a release of a demo that drawn annotators judged.
+GRPO. All have the same eyes, which have learned what one ad shows and nothing of clicks; words are
+learned anew with each seed. SFT learns planted chains; GRPO only starts from an SFT that learned
+the form with chains of which half, drawn by chance, are of the images in the other order, so that
+its answers say nothing; GRPO learns the labels of a release of a demo that drawn annotators judged.
 
 Measured on drawn ads that nothing learned from, against planted CTRs: at once, and by one chain an
 order, in which GRPO was trained. Models and a workspace are left in OUT; what is there already is
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 
 from app.commands.demo import make_demo
 from benchmarks.pocket import Pairs, draw_pairs
@@ -43,6 +44,8 @@ from model_assist.recipes.settings import read_settings
 RELEASED_PAIRS = 200
 MEASURED_SEED = 9_000
 VERSION = "0.1.0"
+SETTINGS_HERE = ("worth=0", "num_items=3000", "compare_steps=200")
+LAST_WRITTEN = "processor_config.json"
 
 
 class FormOnly(Texts):
@@ -50,7 +53,8 @@ class FormOnly(Texts):
 
     def __init__(self, recipe: PocketRecipe) -> None:
         told = recipe.settings
-        super().__init__(recipe.ads, recipe.processor, recipe.protocol, told.shape.tokens_per_image)
+        per_image = told.shape.tokens_per_image
+        super().__init__(recipe.ads, recipe.processor, recipe.protocol, per_image, says_worth=False)
         self._chance = np.random.default_rng(told.seed)
 
     def chain(self, first: int, second: int) -> Row:
@@ -70,8 +74,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--sft-steps", type=int, default=300)
-    parser.add_argument("--grpo-steps", type=int, default=60)
+    parser.add_argument("settings", nargs="*", help="of the pocket model, as in SETTINGS_HERE")
+    parser.add_argument("--grpo-steps", type=int, default=40)
     parser.add_argument("--pairs", type=int, default=400, help="with a gap of 20 % or more")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -108,13 +112,13 @@ def learn_to_compare(options: argparse.Namespace) -> None:
         (kind, seed)
         for seed in range(options.seeds)
         for kind in ("sft", "form")
-        if not (options.out / f"{kind}-{seed}" / "config.json").exists()
+        if not (options.out / f"{kind}-{seed}" / LAST_WRITTEN).exists()
     ]
     if not wanted:
         return
-    ads, eyes = None, None
+    ads, saved = None, options.out / "eyes.safetensors"
     for kind, seed in wanted:
-        told = (f"compare_steps={options.sft_steps}", f"seed={seed}")
+        told = (*SETTINGS_HERE, *options.settings, f"seed={seed}")
         recipe = PocketRecipe(read_settings(PocketSettings, SETTINGS, told))
         recipe.setup(ads)
         ads = recipe.ads
@@ -122,10 +126,10 @@ def learn_to_compare(options: argparse.Namespace) -> None:
             recipe.texts = FormOnly(recipe)
         recipe.model.train()
         visual = recipe.model.model.visual
-        if eyes is None:  # the same eyes for all: what is compared comes after them
+        if not saved.exists():  # the same eyes for all: what is compared comes after them
             spend(recipe.train_sight(), "sight")
-            eyes = {name: each.clone() for name, each in visual.state_dict().items()}
-        visual.load_state_dict(eyes)
+            save_file(visual.state_dict(), saved)
+        visual.load_state_dict(load_file(saved))
         spend(recipe.train_words(), f"{kind}-{seed}")
         recipe.save(options.out / f"{kind}-{seed}")
 
@@ -144,7 +148,7 @@ def reinforce(options: argparse.Namespace, release: Path, base: Path, seed: int)
     noted = out / "trained.json"
     if not noted.exists():
         overrides = (
-            f"max_steps={options.grpo_steps}", f"seed={seed}", "batch_size=64",
+            f"max_steps={options.grpo_steps}", f"seed={seed}", "batch_size=32",
             "num_generations=8", "max_completion_tokens=260", "learning_rate=0.0001",
             "report_to=none", "save_steps=1000",
         )  # fmt: skip

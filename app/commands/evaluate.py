@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -59,6 +60,7 @@ _MOST_FITTED = 1_000
 """Pairs that a baseline is fitted on: its weights are few, and measuring pictures takes long."""
 _NOTHING = "—"
 
+Describe = Callable[[Sequence[DraftRequest]], Floats]
 Confusion = dict[str, Counter[tuple[str, str]]]
 """By question: how often the reviewed chain says the one and the model's the other."""
 
@@ -163,14 +165,15 @@ def evaluate_creative4u(
     ratings: list[Ratings] = []
     by_model, by_evidence = [], []
     features: dict[str, list[Floats]] = {}
+    fitted = _fit_baselines(studio, manifest, engine, split)
     for records in _batches(_read(studio, manifest, split), total):
         requests = _note(records, protocol, told)
         by_model.append(_compare(engine, requests, sampling, votes))
         if judging:
             ratings += _rate(judging, requests, votes[-len(requests) :])
         by_evidence.append(compare_by_evidence(requests))
-        for name, values in _describe(engine, requests).items():
-            features.setdefault(name, []).append(values)
+        for name, (_, describe) in fitted.items():
+            features.setdefault(name, []).append(describe(requests))
         on_progress(len(told.labels), total)
     better, item, images = told.better, told.item, told.images
     compared = join(by_model)
@@ -180,10 +183,9 @@ def evaluate_creative4u(
         "guess": guess(total, seed=seed),
         "evidence drafter": join(by_evidence),
     }
-    fitted = _fit_regressions(studio, manifest, engine, split)
     baselines |= {
         name: regression.compare(np.concatenate(features[name]))
-        for name, regression in fitted.items()
+        for name, (regression, _) in fitted.items()
     }
     comparers = {engine.model_version: compared, **baselines}
     return Evaluation(
@@ -201,12 +203,20 @@ def evaluate_creative4u(
             for name, each in baselines.items()
         },
         selection={
-            name: measure_selection(each.prob_a(), better, images, item, seed=seed)
+            name: measure_selection(
+                each.prob_a(temperature if each is compared else 1.0),
+                better,
+                images,
+                item,
+                seed=seed,
+            )
             for name, each in comparers.items()
         },
         bins=list_bins(compared.prob_a(temperature), better),
         confusion=_confuse(told.chains, votes, protocol),
-        rated=measure_rationales(judging.model_version, ratings, item) if judging else None,
+        rated=measure_rationales(judging.model_version, ratings, item, seed=seed)
+        if judging
+        else None,
     )
 
 
@@ -295,29 +305,28 @@ def compare_split(
     return join(compared), told
 
 
-def _describe(engine: Engine, requests: Sequence[DraftRequest]) -> dict[str, Floats]:
-    """Return what regressions are fitted to, by the name of each."""
-    found = {"regression on looks": list_differences(requests)}
-    if isinstance(engine, Embedder):
-        found["head without reasoning"] = read_states(engine, requests)
-    return found
-
-
-def _fit_regressions(
+def _fit_baselines(
     studio: Studio, manifest: Manifest, engine: Engine, split: Split
-) -> dict[str, Regression]:
-    """Fit the baselines that learn; nothing where they would be measured on the same pairs."""
-    if split == "train" or not manifest.counts.splits.get("train"):
-        return {}
-    told = Told([], [], [], [])
-    described = [
-        _describe(engine, _note(records, manifest.lineage.protocol, told))
-        for records in _batches(_read(studio, manifest, "train"), _MOST_FITTED)
-    ]
-    return {
-        name: Regression(np.concatenate([each[name] for each in described]), told.better)
-        for name in described[0]
-    }
+) -> dict[str, tuple[Regression, Describe]]:
+    """Fit the baselines that learn, each with how it describes pairs; by name.
+
+    Where one would be measured on what it was fitted on, it is left out. The head is fitted on what
+    the model did not learn from, whose labels it may hold.
+    """
+    wanted: dict[str, tuple[Split, Describe]] = {"regression on looks": ("train", list_differences)}
+    if isinstance(engine, Embedder):
+        wanted["head without reasoning"] = ("validation", partial(read_states, engine))
+    fitted = {}
+    for name, (source, describe) in wanted.items():
+        if split == source or manifest.counts.splits.get(source, 0) < FEWEST_FITTED:
+            continue
+        told = Told([], [], [], [])
+        features = [
+            describe(_note(records, manifest.lineage.protocol, told))
+            for records in _batches(_read(studio, manifest, source), _MOST_FITTED)
+        ]
+        fitted[name] = Regression(np.concatenate(features), told.better), describe
+    return fitted
 
 
 def _confuse(chains: Sequence[str | None], votes: Sequence[Voted], protocol: Protocol) -> Confusion:

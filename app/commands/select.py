@@ -35,11 +35,13 @@ class Ranked:
         score: mean P(it is better) over the others of the pool.
         reason: for the first, why it is better than the second; for another, why the first is
             better than it; why there is none, where there is none.
+        copies: other creatives of the item with the same picture.
     """
 
     creative_id: str
     score: float
     reason: str
+    copies: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,8 @@ class SelectReport:
 
     Attributes:
         ranking: best first, as many as were asked for.
-        pool: how many creatives were compared.
+        pool: how many pictures were compared.
+        unread: pairs of which nothing could be read; they count as even.
         cycles, triads: how often, of three creatives, each beats the next and the last the first.
     """
 
@@ -56,6 +59,7 @@ class SelectReport:
     model_version: str
     ranking: list[Ranked]
     pool: int
+    unread: int
     cycles: int
     triads: int
 
@@ -87,16 +91,21 @@ def select_creatives(
 
     Raises:
         NotFoundError, InputError: when there is no such item or model.
-        StateError: when the item has fewer than two creatives, or one cannot be read.
+        StateError: when the item has fewer than two pictures, one cannot be read, or nothing that
+            the model says can be.
     """
     with studio.store.read() as connection:
         items = catalogue.list_items(connection, [item_id])
-        creatives = catalogue.list_creatives(connection, [item_id])
+        listed = catalogue.list_creatives(connection, [item_id])
     if not items:
         raise NotFoundError(f"there is no item {item_id!r}", hint="List pairs: pairs list --out F")
+    copies: dict[str, list[Creative]] = {}
+    for each in listed:
+        copies.setdefault(each.pixel_sha256, []).append(each)
+    creatives = [alike[0] for alike in copies.values()]
     if len(creatives) < 2:
         raise StateError(
-            f"item {item_id} has {len(creatives)} creatives, and choosing takes two",
+            f"item {item_id} has {len(creatives)} pictures, and choosing takes two",
             hint="Read more of its images: creativepair ingest --creatives F --images DIR",
         )
     name = model or choose_model(studio)
@@ -107,18 +116,26 @@ def select_creatives(
     drafter = Creative4UDrafter(engine) if engine else make_drafter(studio, name)
     pool = Pool(studio, items[0], creatives)
     pairs = list(combinations(range(len(creatives)), 2))
+    temperature = _read_temperature(studio, name)
     drafts: dict[Pair, DraftedChain | DraftFailure] = {}
+    unread = 0
     prob = np.full((len(creatives), len(creatives)), np.nan)
     for first in range(0, len(pairs), _BATCH):
         batch = pairs[first : first + _BATCH]
         if engine:
-            said = compare_at_once(engine, pool.ask(batch)).prob_a().tolist()
+            said = compare_at_once(engine, pool.ask(batch)).prob_a(temperature).tolist()
         else:
             drafts |= _draft(drafter, pool, batch)
-            said = [_prob_a(drafts[pair]) for pair in batch]
+            unread += sum(drafts[pair].prob_a is None for pair in batch)
+            said = [0.5 if (p := drafts[pair].prob_a) is None else p for pair in batch]
         for (a, b), prob_a in zip(batch, said, strict=True):
             prob[a, b], prob[b, a] = prob_a, 1 - prob_a
         on_progress(first + len(batch), len(pairs))
+    if unread == len(pairs):
+        raise StateError(
+            f"nothing that {drafter.model_version} says of the {unread} pairs can be read",
+            hint="Use another model: --model evidence needs none.",
+        )
     ranking = rank_pool(prob)
     best, second = ranking.order.tolist()[:2]
     shown = ranking.order.tolist()[:top]
@@ -135,10 +152,12 @@ def select_creatives(
                 creative_id=creatives[number].creative_id,
                 score=float(ranking.scores[number]),
                 reason=pool.explain(*compared, drafts[_sort(compared)]),
+                copies=[c.creative_id for c in copies[creatives[number].pixel_sha256][1:]],
             )
             for number, compared in reasons.items()
         ],
         pool=len(creatives),
+        unread=unread,
         cycles=ranking.cycles,
         triads=ranking.triads,
     )
@@ -197,6 +216,8 @@ def _draft(
     return dict(zip(pairs, drafter.draft(pool.ask(pairs)), strict=True)) if pairs else {}
 
 
-def _prob_a(draft: DraftedChain | DraftFailure) -> float:
-    """Return what a chain says; NaN, as if they had not met, where nothing could be read."""
-    return draft.prob_a if isinstance(draft, DraftedChain) else float("nan")
+def _read_temperature(studio: Studio, name: str) -> float:
+    """Return what was fitted when the model was trained; 1 where nothing was."""
+    known = {model.version: model.record for model in list_models(studio.workspace.models)}
+    record = known.get(name)
+    return record.training.metrics.get("temperature", 1.0) if record else 1.0

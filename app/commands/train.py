@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
@@ -13,7 +16,7 @@ from app.bootstrap import Studio
 from app.commands.evaluate import compare_split
 from app.commands.models import explain_missing
 from app.commands.read_release import read_standing
-from creativepair.errors import InputError
+from creativepair.errors import InputError, StateError
 from exports.manifest import Manifest
 from model_assist.creative4u.evaluation import FEWEST_FITTED, fit_temperature, measure_comparer
 from model_assist.pretrained import POCKET_FOLDER, POCKET_VERSION
@@ -85,29 +88,36 @@ def train_creative4u(
         if recipe == "sft"
         else read_settings(grpo.GRPOSettings, grpo.SETTINGS, overrides, chosen)
     )
+    if settings.fsdp and os.environ.get("WORLD_SIZE", "1") == "1":
+        raise InputError(
+            "fsdp shards a model over several processes, and this is one alone",
+            hint="torchrun --nproc-per-node 8 -m app.cli train creative4u …, or fsdp=false.",
+        )
     base, name = _find_base(studio, settings.base)
     work = studio.workspace.trainings / _name_run(manifest, recipe, settings, name)
     folder = studio.workspace.releases / release
-    with new_model(studio.workspace.models) as made:
+    # Not in the registry's own folder for what is being written: that is swept after an hour.
+    out = work / "trained"
+    with _explain_takedown(work):
+        shutil.rmtree(out, ignore_errors=True)
         trained = (
-            sft.train_sft(folder, base, work, made.folder, settings)
+            sft.train_sft(folder, base, work, out, settings)
             if isinstance(settings, sft.SFTSettings)
-            else grpo.train_grpo(
-                folder, base, work, made.folder, settings, manifest.lineage.protocol
-            )
+            else grpo.train_grpo(folder, base, work, out, settings, manifest.lineage.protocol)
         )
         if not is_main():
             return None
-        engine = TransformersEngine(load_model(made.folder), "in training")
-        metrics = {"rows": float(trained.num_rows), **trained.metrics}
-        if manifest.counts.splits.get("validation"):
-            compared, told = compare_split(
-                studio, manifest, engine, "validation", limit=_MOST_MEASURED
-            )
-            measured = measure_comparer(compared, told.better, told.item)
-            if len(told.better) >= FEWEST_FITTED:
-                metrics["temperature"] = fit_temperature(compared.z, told.better)
-            metrics["validation_accuracy"] = measured.accuracy.value or 0.0
+        engine = TransformersEngine(load_model(out, dtype=settings.precision), "in training")
+    metrics = {"rows": float(trained.num_rows), **trained.metrics}
+    if manifest.counts.splits.get("validation"):
+        compared, told = compare_split(studio, manifest, engine, "validation", limit=_MOST_MEASURED)
+        measured = measure_comparer(compared, told.better, told.item)
+        if len(told.better) >= FEWEST_FITTED:
+            metrics["temperature"] = fit_temperature(compared.z, told.better)
+        metrics["validation_accuracy"] = measured.accuracy.value or 0.0
+    with new_model(studio.workspace.models) as made, _explain_takedown(work):
+        for path in out.iterdir():
+            shutil.move(path, made.folder)
         read_standing(studio, release)  # nothing learns from what was taken down meanwhile
         record = made.register(
             "creative4u",
@@ -146,6 +156,20 @@ def find_config(name: str, recipe: Recipe) -> Path:
         f"there are no settings {name!r} for {recipe}",
         hint=f"Name a YAML file, or one of {', '.join(known)}.",
     )
+
+
+@contextmanager
+def _explain_takedown(work: Path) -> Iterator[None]:
+    """Say why the folder of a training is gone."""
+    try:
+        yield
+    except OSError as error:
+        if work.exists():
+            raise
+        raise StateError(
+            "the folder of this training was removed: something was taken down meanwhile",
+            hint="Build a release without it, and train on that.",
+        ) from error
 
 
 def _keep_logs(work: Path, target: Path) -> Path | None:

@@ -10,6 +10,7 @@ once. Then seconds a step of SFT with a LoRA, and the most memory that it held.
 """
 
 import argparse
+import gc
 import json
 import os
 import subprocess
@@ -93,7 +94,9 @@ def main() -> None:
             engine = TransformersEngine(loaded, "x", batch_size=size)
             some = asked[: max(2, size)]
             report("transformers", engine, some, size * SAMPLES, steps_limit)
-        del loaded
+        del loaded, engine  # the server wants the memory
+        gc.collect()
+        torch.cuda.empty_cache()
         if options.vllm:
             with serve(options.vllm, folder, dtype) as url:
                 engine_of = OpenAIEngine(Endpoint("shape", url, concurrency=64))
@@ -146,7 +149,8 @@ def measure_bandwidth(device: str) -> float:
     for _ in range(20):
         total = values.sum()
     total.item()
-    return 20 * values.numel() * values.element_size() / (time.perf_counter() - start)
+    num_bytes: int = 20 * values.numel() * values.element_size()
+    return num_bytes / (time.perf_counter() - start)
 
 
 def list_asked(num_pairs: int) -> list[Presentation]:
@@ -216,6 +220,8 @@ def train(folder: Path, root: Path, device: str, num_steps: int) -> None:
     overrides += ["precision=bfloat16", "gradient_checkpointing=true"] if device == "cuda" else []
     settings = read_settings(SFTSettings, sft.SETTINGS, overrides)
     (root / "work").mkdir()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
     release = root / "workspace" / "releases" / "0.1.0"
     train_sft(release, folder, root / "work", root / "trained", settings)

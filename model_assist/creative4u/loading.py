@@ -30,8 +30,13 @@ class Loaded:
     digit_ids: tuple[int, int]
 
 
-def load_model(folder: Path, *, device: str = "cpu", dtype: str = "float32") -> Loaded:
+def load_model(folder: Path, *, device: str | None = None, dtype: str | None = None) -> Loaded:
     """Read model and processor; weights from safetensors only, and no code of the folder runs.
+
+    Args:
+        device: a GPU where there is one, unless given.
+        dtype: unless given, float32 on a CPU, many of which have no faster type, and on a GPU as
+            the weights were saved.
 
     Raises:
         NotFoundError: when there is no such folder.
@@ -40,11 +45,13 @@ def load_model(folder: Path, *, device: str = "cpu", dtype: str = "float32") -> 
             answer are not one token each.
     """
     _check_folder(folder)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = dtype or ("float32" if device == "cpu" else "auto")
     processor = load_processor(folder)
     digit_ids = find_digits(processor.tokenizer)
     model, report = AutoModelForImageTextToText.from_pretrained(
         folder,
-        dtype=getattr(torch, dtype),
+        dtype=dtype if dtype == "auto" else getattr(torch, dtype),
         use_safetensors=True,
         trust_remote_code=False,
         output_loading_info=True,

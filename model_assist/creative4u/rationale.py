@@ -62,17 +62,20 @@ def rate_chains(
     return [read[first : first + 2] for first in range(0, len(read), 2)]
 
 
-def measure_rationales(judge: str, ratings: Sequence[Ratings], item: Ints) -> Rated:
+def measure_rationales(
+    judge: str, ratings: Sequence[Ratings], item: Ints, *, seed: int = 0
+) -> Rated:
     """Return the mean ratings of many pairs.
 
     Args:
         ratings: of each pair, as `rate_chains` gives them; none for a pair without a chain.
         item: number of each pair's item, [n].
+        seed: of the intervals.
     """
 
     def mean(values: list[list[float]]) -> Estimate:
         sums = np.array([[sum(each), len(each)] for each in values]).reshape(-1, 2)
-        return estimate_statistic(share_of_sums, sums, item, n=int(sums[:, 1].sum()))
+        return estimate_statistic(share_of_sums, sums, item, n=int(sums[:, 1].sum()), seed=seed)
 
     read = [[rating for rating in each if rating] for each in ratings]
     every = [[score_rating(rating) for rating in each] for each in read]

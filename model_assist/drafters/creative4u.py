@@ -58,7 +58,7 @@ def _decide(voted: Voted) -> DraftedChain | DraftFailure:
         return DraftFailure("parse_failure", reason, voted.tokens, voted.seconds, unread)
     if voted.chain is None or voted.raw_text is None:
         reason = f"no chain agrees with P(A) = {voted.prob_a:.2f}"
-        return DraftFailure("incoherent", reason, voted.tokens, voted.seconds, unread)
+        return DraftFailure("incoherent", reason, voted.tokens, voted.seconds, unread, voted.prob_a)
     return DraftedChain(
         chain=voted.chain,
         prob_a=voted.prob_a,

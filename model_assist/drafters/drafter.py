@@ -54,6 +54,7 @@ class DraftFailure:
             chain agrees with the probability.
         reason: for whoever looks after it.
         parse_failures: texts that could not be read.
+        prob_a: what the texts that could be read say; None where that is nothing.
     """
 
     kind: Literal["parse_failure", "incoherent"]
@@ -61,6 +62,7 @@ class DraftFailure:
     tokens: int
     seconds: float
     parse_failures: int = 0
+    prob_a: float | None = None
 
 
 class Drafter(TypingProtocol):

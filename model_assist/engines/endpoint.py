@@ -165,7 +165,7 @@ class Caller:
             return response
         raise StateError(
             f"{end.url} {problem}, {end.attempts} times in a row",
-            hint="What was done before stands: start the server and give the command again.",
+            hint="Start the server and give the command again; drafts that were stored stand.",
         )
 
 

@@ -547,9 +547,10 @@ class PocketRecipe:
                 "answer": (self.texts.answer, told.answers_per_item),
             }
             batches |= {kind: self._compare(*each) for kind, each in kinds.items() if each[1]}
-            if told.twins and told.chains_per_item:
-                same = self._rng.integers(0, len(self.ads.world.ads), told.twins)
-                batches["chain"] += [self.texts.twins(index) for index in same.tolist()]
+            same = self._rng.integers(0, len(self.ads.world.ads), told.twins).tolist()
+            if same:
+                twins = [self.texts.twins(index) for index in same]
+                batches["chain"] = [*batches.get("chain", []), *twins]
         return batches
 
     def _compare(self, make: Callable[[int, int], Row], most: int) -> list[Row]:

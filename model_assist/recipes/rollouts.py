@@ -7,6 +7,7 @@ prompts twice, without an error; here text and images go to the server, and what
 held against what the trainer makes of them.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class ServerRollouts:
         step = trainer.state.global_step
         is_first = self._pushed < 0
         if self._pushed != step:
-            self._push(trainer)
+            self._push(trainer, step)
             self._pushed = step
         first_seed = self._seed + step * len(prompts) * trainer.accelerator.num_processes
         first_seed += trainer.accelerator.process_index * len(prompts)
@@ -78,18 +79,24 @@ class ServerRollouts:
             "logprobs": [each.logprobs for each in written],
         }
 
-    def _push(self, trainer: GRPOTrainer) -> None:
+    def _push(self, trainer: GRPOTrainer, step: int) -> None:
         accelerator = trainer.accelerator
         if accelerator.is_main_process:
-            accelerator.unwrap_model(trainer.model).save_pretrained(self._folder)
+            # A path of its own: what the server keeps of prompts goes by name and path, and would
+            # else be what the LoRA of an earlier step made of them.
+            folder = self._folder / f"step-{step}"
+            accelerator.unwrap_model(trainer.model).save_pretrained(folder)
             self._caller.post(
                 "load_lora_adapter",
                 {
                     "lora_name": self._endpoint.model,
-                    "lora_path": str(self._folder.resolve()),
+                    "lora_path": str(folder.resolve()),
                     "load_inplace": True,
                 },
             )
+            for earlier in self._folder.glob("step-*"):
+                if earlier != folder:
+                    shutil.rmtree(earlier)
         accelerator.wait_for_everyone()
 
     def _write(self, prompt: list[Message], seed: int, trainer: GRPOTrainer) -> _Rollout:
@@ -115,7 +122,7 @@ class ServerRollouts:
         if answer.prompt_token_ids is None or choice.token_ids is None or not places:
             raise StateError(
                 f"{self._endpoint.url} gives no token ids and log-probabilities",
-                hint="Rollouts want a vLLM server, 0.11 or newer.",
+                hint="Rollouts want a vLLM server; 0.31 was tested.",
             )
         return _Rollout(
             answer.prompt_token_ids, choice.token_ids, [place.logprob for place in places]

@@ -86,7 +86,7 @@ class Start:
         # The trainer's own way back reads no weight of a Qwen2.5-VL: they lie under the names of an
         # earlier release of the library, and it only warns. An adapter it does read.
         source = base if checkpoint is None or settings.lora_rank else checkpoint
-        loaded = load_model(source, dtype=settings.precision)
+        loaded = load_model(source, device="cpu", dtype=settings.precision)
         if settings.max_pixels:  # saved with the model, which then is served as it was trained
             size = loaded.processor.image_processor.size
             size["longest_edge"] = settings.max_pixels
@@ -132,7 +132,7 @@ def make_adapter(settings: RunSettings) -> LoraConfig | None:
 def train_and_save(
     trainer: Trainer, start: Start, out: Path, settings: RunSettings
 ) -> list[dict[str, float]]:
-    """Train, write model and processor into an empty folder, and return what was logged.
+    """Train, write model and processor into a new folder, and return what was logged.
 
     Of several processes the first alone writes.
     """
@@ -161,13 +161,16 @@ def read_losses(logged: list[dict[str, float]]) -> dict[int, float]:
 
 
 def find_checkpoint(folder: Path) -> Path | None:
-    """Return the last whole checkpoint; those that a kill left half are removed."""
+    """Return the last whole checkpoint; those that a kill left half are removed.
+
+    Every process that trains looks, so each may find some of it gone.
+    """
     found = []
     for path in folder.glob("checkpoint-*"):
         try:
             json.loads((path / _STATE_FILE).read_bytes())
         except (OSError, ValueError):
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)
             continue
         found.append((int(path.name.removeprefix("checkpoint-")), path))
     return max(found)[1] if found else None

@@ -46,7 +46,7 @@ def train_sft(release: Path, base: Path, work: Path, out: Path, settings: SFTSet
         release: its folder.
         base: the folder of the model to start from.
         work: keeps checkpoints between runs; what it holds belongs to these settings alone.
-        out: an empty folder.
+        out: a folder that is not there yet.
 
     Raises:
         InputError: when the base is none that can be trained.

@@ -18,7 +18,7 @@ from creativepair.protocol import load_protocol
 from creativepair.rubric import CRITERIA
 from exports.builder import build_release
 from exports.listing import read_manifest
-from exports.splits import SPLITS
+from exports.splits import SPLITS, Split
 from exports.withdrawal import Withdrawal, withdraw_release
 from model_assist.drafters.drafter import DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
@@ -130,10 +130,45 @@ def test_a_judge_rates_the_chains_that_are_shown(
 
 def test_how_often_the_best_of_a_pool_is_chosen_is_measured(released: Studio) -> None:
     found = evaluate_creative4u(released, model="x", release="0.1.0", split="train")
-    assert set(found.selection) == {"measuring-1", *found.baselines}
-    for each in found.selection.values():
-        assert each.pools == found.selection["measuring-1"].pools
-        assert each.cycles <= each.triads
+    chosen = found.selection
+    assert set(chosen) == {"measuring-1", *found.baselines}
+    assert chosen["measuring-1"].pools > 0
+    assert chosen["measuring-1"].best == chosen["evidence drafter"].best
+    assert chosen["always the first"].best.value == pytest.approx(chosen["measuring-1"].chance)
+
+
+class Holding(Measuring):
+    """Holds of each presentation how light its first image is."""
+
+    def embed(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
+        return np.array([[np.asarray(each.images[0]).mean()] for each in asked])
+
+
+@pytest.mark.parametrize(
+    ("split", "fitted"),
+    [
+        ("test", {"regression on looks", "head without reasoning"}),
+        ("validation", {"regression on looks"}),
+        ("train", {"head without reasoning"}),
+    ],
+)
+def test_baselines_that_learn_are_not_measured_on_what_they_learned_from(
+    released: Studio, monkeypatch: pytest.MonkeyPatch, split: Split, fitted: set[str]
+) -> None:
+    manifest = read_manifest(released.workspace, "0.1.0")
+    num = manifest.counts.splits["train"]
+    counts = manifest.counts.model_copy(update={"splits": dict.fromkeys(SPLITS, num)})
+    whole = manifest.model_copy(update={"counts": counts})
+    read = evaluate._read
+    monkeypatch.setattr(evaluate, "_read", lambda studio, m, _split: read(studio, m, "train"))
+    monkeypatch.setattr(evaluate, "read_standing", lambda _studio, _version: whole)
+    monkeypatch.setattr(evaluate, "open_engine", lambda _studio, _name: Holding())
+    monkeypatch.setattr(evaluate, "FEWEST_FITTED", num)
+    found = evaluate_creative4u(released, model="x", release="0.1.0", split=split)
+    assert fitted == set(found.baselines) & {"regression on looks", "head without reasoning"}
+    monkeypatch.setattr(evaluate, "FEWEST_FITTED", num + 1)
+    few = evaluate_creative4u(released, model="x", release="0.1.0", split=split)
+    assert set(few.baselines) == {"always the first", "guess", "evidence drafter"}
 
 
 def test_what_cannot_be_measured_is_refused(released: Studio, tmp_path: Path) -> None:

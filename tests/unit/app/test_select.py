@@ -1,5 +1,6 @@
 """Ranking an item's creatives; the models here are the evidence and one that contradicts itself."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -7,15 +8,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from app.bootstrap import Studio
 from app.commands import select
 from app.commands.select import choose_model, select_creatives
 from app.commands.takedown import take_down_creative
 from creativepair.errors import InputError, NotFoundError, StateError
+from creativepair.images import decode
 from creativepair.protocol import load_protocol
 from creativepair.records import Creative
 from creativepair.store import catalogue
+from model_assist.drafters.creative4u import Creative4UDrafter
 from model_assist.drafters.drafter import DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
 from model_assist.engines.engine import Presentation, Sampling, Written
@@ -37,15 +41,17 @@ def list_creatives(studio: Studio) -> list[Creative]:
 
 
 class Contrary:
-    """Is sure at once of the image shown first, A; its chains say what the evidence says."""
+    """Is sure at once of one image, and of no other; its chains say what the evidence says."""
 
     model_version = "contrary-1"
 
-    def __init__(self) -> None:
+    def __init__(self, favourite: Image.Image) -> None:
+        self._favourite = favourite.tobytes()
         self.asked: list[Presentation] = []
 
     def score(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
-        return np.tile([2.0, -2.0], len(asked) // 2)
+        liked = [[image.tobytes() == self._favourite for image in e.images] for e in asked]
+        return np.array([5.0 * (first - second) for first, second in liked])
 
     def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
         self.asked += asked
@@ -66,7 +72,8 @@ def test_each_creative_is_ranked_with_the_reason(studio: Studio, run: Run) -> No
     found = run("select", *where, "--json").json
     names = [each["creative_id"] for each in found["ranking"]]
     scores = [each["score"] for each in found["ranking"]]
-    assert sorted(names) == sorted(each.creative_id for each in pool)
+    copies = [name for each in found["ranking"] for name in each["copies"]]
+    assert sorted(names + copies) == sorted(each.creative_id for each in pool)
     assert scores == sorted(scores, reverse=True)
     assert np.mean(scores) == pytest.approx(0.5)
     assert found["model_version"].startswith("evidence")
@@ -83,18 +90,53 @@ def test_each_creative_is_ranked_with_the_reason(studio: Studio, run: Run) -> No
 def test_a_model_compares_at_once_and_writes_only_the_reasons_that_are_shown(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Contrary()
-    monkeypatch.setattr(select, "open_engine", lambda _studio, _name: engine)
     pool = list_creatives(studio)
-    found = select_creatives(studio, item_id=pool[0].item_id, model="pocket", top=1)
+    item_id = pool[0].item_id
+    by_evidence = select_creatives(studio, item_id=item_id, model="evidence").ranking
+    worst = next(c for c in pool if c.creative_id == by_evidence[-1].creative_id)
+    picture = decode(studio.workspace.derivatives.get(worst.derivative_sha256), name="x").image
+    engine = Contrary(picture)
+    monkeypatch.setattr(select, "open_engine", lambda _studio, _name: engine)
+    found = select_creatives(studio, item_id=item_id, model="pocket", top=1)
     assert found.model_version == "contrary-1"
-    assert [each.creative_id for each in found.ranking] == [pool[0].creative_id]
+    assert [each.creative_id for each in found.ranking] == [worst.creative_id]
     assert len(engine.asked) == 2  # one pair in both orders
-    whole = select_creatives(studio, item_id=pool[0].item_id, model="pocket")
-    evidence = select_creatives(studio, item_id=pool[0].item_id, model="evidence")
     # Where the chain prefers the one that is ranked lower, the reason says so.
-    if evidence.ranking[0].creative_id != pool[0].creative_id:
-        assert any("alone the model prefers" in each.reason for each in whole.ranking)
+    whole = select_creatives(studio, item_id=item_id, model="pocket").ranking
+    best = by_evidence[0].creative_id
+    [said] = [each.reason for each in whole if each.creative_id == best]
+    assert said.startswith(f"over all pairs; beside {best} alone the model prefers {best}: ")
+
+
+class Mumbler:
+    """Writes nothing that can be read."""
+
+    model_version = "mumbler-1"
+
+    def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
+        return [[Written("hm", 1, is_finished=True, seconds=0.1)] * sampling.num_samples] * len(
+            asked
+        )
+
+
+def test_a_model_of_which_nothing_can_be_read_ranks_nothing(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafter = Creative4UDrafter(Mumbler())  # type: ignore[arg-type]  # it has no scores
+    monkeypatch.setattr(select, "make_drafter", lambda _studio, _name: drafter)
+    with pytest.raises(StateError, match="nothing that mumbler-1 says of the"):
+        select_creatives(studio, item_id=list_creatives(studio)[0].item_id, model="evidence")
+
+
+def test_equal_pictures_are_ranked_once(studio: Studio) -> None:
+    with studio.store.read() as connection:
+        listed = catalogue.list_creatives(connection)
+    pictures = Counter(each.pixel_sha256 for each in listed)
+    twins = [each for each in listed if pictures[each.pixel_sha256] == 2][:2]
+    found = select_creatives(studio, item_id=twins[0].item_id)
+    [both] = [{each.creative_id, *each.copies} for each in found.ranking if each.copies]
+    assert both == {each.creative_id for each in twins}
+    assert found.pool == len(found.ranking)
 
 
 def test_what_cannot_be_ranked_is_refused(studio: Studio) -> None:
