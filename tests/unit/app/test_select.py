@@ -1,6 +1,5 @@
 """Ranking an item's creatives; the models here are the evidence and one that contradicts itself."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -129,14 +128,14 @@ def test_a_model_of_which_nothing_can_be_read_ranks_nothing(
 
 
 def test_equal_pictures_are_ranked_once(studio: Studio) -> None:
-    with studio.store.read() as connection:
-        listed = catalogue.list_creatives(connection)
-    pictures = Counter(each.pixel_sha256 for each in listed)
-    twins = [each for each in listed if pictures[each.pixel_sha256] == 2][:2]
-    found = select_creatives(studio, item_id=twins[0].item_id)
-    [both] = [{each.creative_id, *each.copies} for each in found.ranking if each.copies]
-    assert both == {each.creative_id for each in twins}
-    assert found.pool == len(found.ranking)
+    pool = list_creatives(studio)
+    twin = pool[1].model_copy(update={"creative_id": "z-twin"})
+    with studio.store.write() as connection:
+        catalogue.put_creatives(connection, [twin])
+    found = select_creatives(studio, item_id=pool[0].item_id)
+    assert found.pool == len(found.ranking) == len(pool)
+    [both] = [(each.creative_id, each.copies) for each in found.ranking if each.copies]
+    assert both == (pool[1].creative_id, ["z-twin"])
 
 
 def test_what_cannot_be_ranked_is_refused(studio: Studio) -> None:
