@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -82,9 +83,10 @@ class ServerRollouts:
     def _push(self, trainer: GRPOTrainer, step: int) -> None:
         accelerator = trainer.accelerator
         if accelerator.is_main_process:
-            # A path of its own: what the server keeps of prompts goes by name and path, and would
-            # else be what the LoRA of an earlier step made of them.
-            folder = self._folder / f"step-{step}"
+            # A path that no LoRA had before: what the server keeps of prompts goes by name and by
+            # path, and would else be what an earlier LoRA made of them.
+            self._folder.mkdir(parents=True, exist_ok=True)
+            folder = Path(mkdtemp(prefix=f"step-{step}-", dir=self._folder))
             accelerator.unwrap_model(trainer.model).save_pretrained(folder)
             self._caller.post(
                 "load_lora_adapter",
