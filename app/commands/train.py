@@ -98,6 +98,7 @@ def train_creative4u(
     folder = studio.workspace.releases / release
     # Not in the registry's own folder for what is being written: that is swept after an hour.
     out = work / "trained"
+    work.mkdir(parents=True, exist_ok=True)  # so that it is gone only where somebody removed it
     with _explain_takedown(work):
         shutil.rmtree(out, ignore_errors=True)
         trained = (

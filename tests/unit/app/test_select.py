@@ -112,6 +112,9 @@ class Mumbler:
 
     model_version = "mumbler-1"
 
+    def score(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
+        raise NotImplementedError
+
     def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
         return [[Written("hm", 1, is_finished=True, seconds=0.1)] * sampling.num_samples] * len(
             asked
@@ -121,7 +124,7 @@ class Mumbler:
 def test_a_model_of_which_nothing_can_be_read_ranks_nothing(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drafter = Creative4UDrafter(Mumbler())  # type: ignore[arg-type]  # it has no scores
+    drafter = Creative4UDrafter(Mumbler())
     monkeypatch.setattr(select, "make_drafter", lambda _studio, _name: drafter)
     with pytest.raises(StateError, match="nothing that mumbler-1 says of the"):
         select_creatives(studio, item_id=list_creatives(studio)[0].item_id, model="evidence")

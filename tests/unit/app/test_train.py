@@ -1,6 +1,7 @@
 """Training on a release: what is registered, what is refused, and what a kill leaves."""
 
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
@@ -182,6 +183,19 @@ def test_a_release_without_chains_and_a_withdrawn_one_teach_nothing(
     assert not left.exists()
     with pytest.raises(StateError, match=r"0\.1\.0 was withdrawn"):
         train_creative4u(released, release="0.1.0")
+
+
+def test_a_training_whose_folder_a_takedown_removed_says_so(
+    released: Studio, untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remove(_release: Path, _base: Path, work: Path, out: Path, _settings: object) -> None:
+        shutil.rmtree(work)
+        (out / "config.json").write_text("{}")
+
+    monkeypatch.setattr(sft, "train_sft", remove)
+    with pytest.raises(StateError, match="something was taken down meanwhile"):
+        train(released, overrides=(f"base={untrained}", *STEPS))
+    assert not list(released.workspace.models.glob("*"))
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
