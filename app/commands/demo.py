@@ -20,7 +20,13 @@ from creativepair.records import Creative, Exposure, PairStatus
 from creativepair.store import create_store, judgements, open_store, pairs
 from creativepair.synthetic.drawing import draw_ad
 from creativepair.synthetic.logs import ExposureCount, draw_exposures
-from creativepair.synthetic.world import Ad, AdItem, draw_world
+from creativepair.synthetic.world import (
+    Ad,
+    AdItem,
+    compute_query_ctr,
+    draw_world,
+    share_interest,
+)
 from creativepair.wording import Identity
 from creativepair.workspace import SETTINGS_FILE, Review, Settings, create_workspace, open_workspace
 
@@ -31,6 +37,7 @@ _ANNOTATORS = (
     SimulatedAnnotator("simulated-3", 0.7),
 )
 _TRUTH_FILE = "truth.csv"
+_TRUTH_OF_QUERIES_FILE = "truth_queries.csv"
 # Whoever tries the demo is alone and has come to see everything, so each pair ends in its reveal.
 ALONE = Review(overlap_share=0, gold_share=0, repeat_share=0, blind_only=0)
 Progress = Callable[[str, int, int], None]
@@ -82,6 +89,18 @@ def make_demo(
     ads = [ad for product in products for ad in product.ads]
     if judged:
         _judge(studio, {ad.creative_id: ad.true_ctr for ad in ads}, seed)
+    _write_csv(
+        root / _TRUTH_OF_QUERIES_FILE,
+        ("creative_id", "query", "share", "true_ctr"),
+        (
+            (ad.creative_id, query, f"{share:.6f}", f"{compute_query_ctr(p.item, ad, place):.6f}")
+            for p in products
+            for place, (query, share) in enumerate(
+                zip(p.item.queries, share_interest(p.item), strict=True)
+            )
+            for ad in p.ads
+        ),
+    )
     # Last: a demo that was cut short has no truth and is not taken for a whole one.
     _write_csv(
         root / _TRUTH_FILE,

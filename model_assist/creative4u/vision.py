@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
@@ -27,7 +28,7 @@ class ImageEncoder:
         config = model.config.vision_config
         self._visual = model.model.visual
         self._patch, self._merge = config.patch_size, config.spatial_merge_size
-        self._frames, self._heads = config.temporal_patch_size, config.num_heads
+        self._heads = config.num_heads
         self._grid = side_px // self._patch
         self._mean = torch.tensor(OPENAI_CLIP_MEAN).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(OPENAI_CLIP_STD).view(1, 3, 1, 1) * 255
@@ -40,7 +41,7 @@ class ImageEncoder:
             images: (images, side, side, 3), RGB.
         """
         num_images, num_patches = len(images), self._grid**2
-        hidden = self._visual.patch_embed(self._cut(images)).view(num_images, num_patches, -1)
+        hidden = self._embed(self._cut(images)).view(num_images, num_patches, -1)
         for block in self._visual.blocks:
             hidden = hidden + self._attend(block.attn, block.norm1(hidden))
             hidden = hidden + block.mlp(block.norm2(hidden))
@@ -48,15 +49,19 @@ class ImageEncoder:
         return merged.view(num_images, -1, merged.shape[-1])
 
     def _cut(self, images: NDArray[np.uint8]) -> Tensor:
-        """Return patches as the processor orders them: those of a token beside each other."""
+        """Return patches as the processor orders them, a token's beside each other: (n, pixels)."""
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
         pixels = (pixels - self._mean) / self._std
         blocks = self._grid // self._merge
         side = (blocks, self._merge, self._patch)
         cut = pixels.view(len(images), 3, *side, *side)
-        cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
-        still = cut.expand(*cut.shape[:6], self._frames, self._patch, self._patch)
-        return still.reshape(len(images) * self._grid**2, -1)
+        cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7)
+        return cut.reshape(len(images) * self._grid**2, -1)
+
+    def _embed(self, patches: Tensor) -> Tensor:
+        """Return the patches' channels: a still shows every frame the same, so weights add up."""
+        weights = self._visual.patch_embed.proj.weight.sum(2).flatten(1)
+        return functional.linear(patches, weights)
 
     def _attend(self, attention: nn.Module, hidden: Tensor) -> Tensor:
         images, patches, channels = hidden.shape

@@ -51,12 +51,15 @@ class Sampling:
     Attributes:
         num_samples: texts a presentation.
         temperature: 0 takes the likeliest token each time.
+        top_p: what of a token's probability is drawn from, the likeliest first, in (0, 1]; the rest
+            is tokens that no text means, and in two hundred of them one spoils the form.
         max_tokens: after which a text is cut.
         seed: equal seeds, equal texts on the same engine and machine.
     """
 
     num_samples: int = 1
     temperature: float = 1.0
+    top_p: float = 0.99
     max_tokens: int = 1_024
     seed: int = 0
 

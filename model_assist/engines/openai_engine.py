@@ -97,6 +97,8 @@ class OpenAIEngine:
         if asked.schema:
             named = {"name": "findings", "schema": asked.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
+        else:
+            body["top_p"] = sampling.top_p  # a schema keeps stray tokens out; some refuse both
         start = time.perf_counter()
         answer = self._caller.chat(body)
         seconds = (time.perf_counter() - start) / len(answer.choices)

@@ -87,7 +87,12 @@ class TransformersEngine:
         start = time.perf_counter()
         inputs = self._prepare(batch, "")
         drawn = (
-            {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
+            {
+                "do_sample": True,
+                "temperature": sampling.temperature,
+                "top_k": 0,
+                "top_p": sampling.top_p,
+            }
             if sampling.temperature > 0
             else {"do_sample": False}
         )

@@ -6,11 +6,14 @@ click rate is
 
     true_ctr = item.base_ctr * exp(sum of the utilities of its levels)
 
-and nothing else: no hidden quality, no interaction. With the shares in ``PLANTED``, the log CTR
-of the ads of one item has a standard deviation of about 0.5, so that about half of the pairs differ
-by more than 60 %. Everything here is made up and has to be labelled synthetic where it is shown.
+and nothing else: no hidden quality, no interaction. It is the mean over all who search: those whose
+query asks for the item's feature miss it where it is missing, the others do not. With the shares in
+``PLANTED``, the log CTR of the ads of one item has a standard deviation of about 0.5, so that about
+half of the pairs differ by more than 60 %. Everything here is made up and has to be labelled
+synthetic where it is shown.
 """
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import exp, log
@@ -22,6 +25,11 @@ from creativepair.errors import InputError
 
 BASE_CTR_RANGE = (0.01, 0.04)
 """Lowest and highest base CTR of an item (drawn evenly on the log scale)."""
+
+ASKING_RANGE = (0.5, 0.9)
+"""Least and greatest share of an item's searches that ask for its feature (drawn evenly)."""
+
+_NUM_ASKING = 2  # queries of each kind that ask for its feature; they come first
 
 DUPLICATE_EVERY = 33
 """One item in 33 (3 %), the first included, carries an exact duplicate of its first ad."""
@@ -336,6 +344,35 @@ def find_kind(name: str) -> ProductKind:
 def compute_utility(attributes: AdAttributes) -> float:
     """Return the sum of the planted utilities of an ad's levels (log CTR, -3.04 to +1.00)."""
     return sum(levels[getattr(attributes, name)].utility for name, levels in PLANTED.items())
+
+
+def share_interest(item: AdItem) -> tuple[float, ...]:
+    """Return which share of an item's searches each of its queries has; they sum to 1.
+
+    Drawn from what the item is, not along with it: worlds of a seed stay what they were.
+    """
+    rng = np.random.default_rng(zlib.crc32(f"{item.item_id} {item.base_ctr!r}".encode()))
+    asking = rng.uniform(*ASKING_RANGE)
+    parts = rng.dirichlet(np.full(_NUM_ASKING, 5.0)) * asking
+    rest = len(item.queries) - _NUM_ASKING
+    return (*parts.tolist(), *((1 - asking) / rest for _ in range(rest)))
+
+
+def compute_query_ctr(item: AdItem, ad: Ad, query: int) -> float:
+    """Return the planted CTR of an ad among those who searched with one query.
+
+    Whoever asks for the feature misses it, and nobody else does: the mean over the queries, by
+    their shares, is `true_ctr`.
+
+    Args:
+        query: its place among the item's queries.
+    """
+    if ad.attributes.query_match == "shown":
+        return ad.true_ctr
+    kept = exp(PLANTED["query_match"]["missed"].utility)
+    asking = sum(share_interest(item)[:_NUM_ASKING])
+    of_query = (kept - (1 - asking)) / asking if query < _NUM_ASKING else 1.0
+    return ad.true_ctr / kept * of_query
 
 
 def draw_world(

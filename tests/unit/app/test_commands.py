@@ -1,4 +1,5 @@
 import csv
+from collections import defaultdict
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -64,6 +65,18 @@ def test_a_demo_writes_the_planted_truth_of_every_creative(demo_root: Path) -> N
     for known in candidates(studio):
         assert known.pair.creative_a in truth
         assert known.pair.creative_b in truth
+
+
+def test_a_demo_says_what_whoever_searched_each_query_would_click(demo_root: Path) -> None:
+    tables = []
+    for name in ("truth.csv", "truth_queries.csv"):
+        with (demo_root / name).open(encoding="utf-8", newline="") as file:
+            tables.append(list(csv.DictReader(file)))
+    truth, of_queries = tables
+    mean: dict[str, float] = defaultdict(float)
+    for row in of_queries:
+        mean[row["creative_id"]] += float(row["share"]) * float(row["true_ctr"])
+    assert mean == pytest.approx({r["creative_id"]: float(r["true_ctr"]) for r in truth}, abs=1e-5)
 
 
 def test_a_judged_demo_marks_its_judgements_as_simulated(judged_root: Path) -> None:

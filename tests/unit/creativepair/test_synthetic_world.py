@@ -17,9 +17,11 @@ from creativepair.synthetic.world import (
     PLANTED,
     Ad,
     AdAttributes,
+    compute_query_ctr,
     compute_utility,
     draw_world,
     find_kind,
+    share_interest,
 )
 
 ATTRIBUTES = st.builds(
@@ -146,3 +148,20 @@ def test_arguments_below_their_minimum_are_named_together() -> None:
     with pytest.raises(InputError) as caught:
         draw_world(0, ads_per_item=0, seed=-1)
     assert all(name in caught.value.message for name in ("num_items", "ads_per_item", "seed"))
+
+
+def test_the_interest_of_queries_adds_up_to_what_is_planted_in_an_ad() -> None:
+    world = draw_world(40, seed=2)
+    items = {item.item_id: item for item in world.items}
+    for ad in world.ads:
+        item = items[ad.item_id]
+        shares = share_interest(item)
+        of_query = [compute_query_ctr(item, ad, place) for place in range(len(item.queries))]
+        assert sum(shares) == pytest.approx(1)
+        mean = sum(share * ctr for share, ctr in zip(shares, of_query, strict=True))
+        assert mean == pytest.approx(ad.true_ctr)
+        # Who asks for the feature clicks less where it is missed, and nobody else does.
+        missed = ad.attributes.query_match == "missed"
+        assert (of_query[0] < of_query[-1]) == missed
+        assert all(0 < ctr < 1 for ctr in of_query)
+    assert len({share_interest(item) for item in world.items}) == len(world.items)

@@ -149,7 +149,7 @@ def test_texts_come_in_the_order_they_were_asked_for(server: Server) -> None:
         (3, 10, True)
     }
     body = server.asked[0]
-    assert (body["n"], body["temperature"], body["seed"]) == (3, 0.5, 4)
+    assert (body["n"], body["temperature"], body["top_p"], body["seed"]) == (3, 0.5, 0.99, 4)
     assert "response_format" not in body
 
 

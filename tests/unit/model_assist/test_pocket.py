@@ -113,13 +113,10 @@ def test_many_images_at_once_are_what_the_library_makes_of_each(recipe: PocketRe
     pictures = [Image.fromarray(image) for image in images]
     read = recipe.processor.image_processor(pictures, return_tensors="pt")
     with torch.inference_mode():
-        encoder = ImageEncoder(recipe.model, images.shape[1])
-        cut = encoder._cut(images)
-        torch.testing.assert_close(cut, read["pixel_values"], atol=1e-5, rtol=0)
         wanted = recipe.model.get_image_features(
             read["pixel_values"], image_grid_thw=read["image_grid_thw"]
         ).pooler_output
-        found = encoder.encode(images)
+        found = ImageEncoder(recipe.model, images.shape[1]).encode(images)
     torch.testing.assert_close(found, torch.stack(list(wanted)), atol=1e-5, rtol=0)
 
 

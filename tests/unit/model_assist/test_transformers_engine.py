@@ -121,6 +121,19 @@ def test_the_likeliest_text_does_not_hang_on_the_batch(
     assert texts == [[e.text for e in texts] for texts in alone.write(asked("chain"), greedy)]
 
 
+def test_no_token_is_drawn_from_beyond_the_share_of_probability(
+    engine: TransformersEngine,
+) -> None:
+    narrow = Sampling(num_samples=3, max_tokens=6, top_p=1e-6)
+    likeliest = engine.write(asked("chain"), Sampling(temperature=0, max_tokens=6))
+    drawn = engine.write(asked("chain"), narrow)
+    assert [{each.text for each in texts} for texts in drawn] == [
+        {texts[0].text} for texts in likeliest
+    ]
+    wide = engine.write(asked("chain"), Sampling(num_samples=3, max_tokens=6, top_p=1))
+    assert len({each.text for each in wide[0]}) == 3
+
+
 def test_what_cannot_be_read_is_a_failure_and_no_draft(engine: "Engine") -> None:
     sampling = Sampling(num_samples=1, max_tokens=4)
     drafted = Creative4UDrafter(engine, sampling).draft(REQUESTS[:2])
