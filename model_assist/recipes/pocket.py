@@ -206,10 +206,17 @@ class Texts:
         self._prompts: dict[tuple[str, str], tuple[int, ...]] = {}
         self._end = (processor.tokenizer.eos_token_id,)
 
-    def look(self, index: int) -> Row:
-        """Return what one ad shows."""
+    def look(self, index: int, *, names_colour: bool = True) -> Row:
+        """Return what one ad shows.
+
+        Args:
+            names_colour: whether it names the colour before it says if that is the titled one. With
+                the name it learns sooner; chains have none, so it has to learn without it too.
+        """
         ad = self._ads.world.ads[index]
         said = describe(self._ads.items[ad.item_id], ad.attributes)
+        if not names_colour:
+            _, said = said.split("\n", maxsplit=1)
         # First its worth, which the words after it would give away.
         worth = f'worth "{self._ads.worth[index]}"\n' if self._says_worth else ""
         target = self.encode(worth + said) + self._end
@@ -546,8 +553,13 @@ class PocketRecipe:
 
     def _next_batches(self, step: int) -> dict[str, list[Row]]:
         told = self.settings
-        looking = self._rng.integers(0, len(self.ads.world.ads), told.look_batch)
-        batches = {"look": [self.texts.look(index) for index in looking.tolist()]}
+        looking = self._rng.integers(0, len(self.ads.world.ads), told.look_batch).tolist()
+        batches = {
+            "look": [
+                self.texts.look(index, names_colour=place % 2 == 0)
+                for place, index in enumerate(looking)
+            ]
+        }
         if step > told.look_steps:
             kinds = {
                 "chain": (self.texts.chain, told.chains_per_item),
