@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-POCKET_VERSION = "pocket-1"
+POCKET_VERSION = "pocket-2"
 POCKET_FOLDER = Path(__file__).parent / POCKET_VERSION

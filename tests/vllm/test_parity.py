@@ -50,7 +50,7 @@ def ask(requests: list[DraftRequest], mode: Mode) -> list[Presentation]:
 
 @pytest.fixture(scope="module")
 def local() -> TransformersEngine:
-    return TransformersEngine(load_model(POCKET_FOLDER), "pocket-1")
+    return TransformersEngine(load_model(POCKET_FOLDER), "pocket-2")
 
 
 @pytest.fixture

@@ -97,6 +97,16 @@ def describe_some() -> str:
     return describe(world.items[0], world.ads[0].attributes)
 
 
+def test_what_an_ad_shows_can_be_asked_without_the_name_of_its_colour(
+    recipe: PocketRecipe,
+) -> None:
+    decode = recipe.processor.tokenizer.decode
+    named = decode(recipe.texts.look(3).target).splitlines()
+    unnamed = decode(recipe.texts.look(3, names_colour=False).target).splitlines()
+    assert named[1].startswith('is "')
+    assert unnamed == [named[0], *named[2:]]
+
+
 def test_of_an_ad_beside_itself_all_but_the_answer_is_learned(recipe: PocketRecipe) -> None:
     row = recipe.texts.twins(3)
     decode = recipe.processor.tokenizer.decode
