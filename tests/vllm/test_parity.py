@@ -85,9 +85,10 @@ def test_chains_are_drawn_and_read(served: OpenAIEngine) -> None:
     voted = compare_by_chains(served, draw_requests(96)[:4], sampling)
     assert sum(len(each.failures) for each in voted) <= 2
     assert all(each.num_texts == 8 for each in voted)
-    texts = served.write(ask(draw_requests(96)[:1], "chain"), sampling)[0]
-    assert len({each.text for each in texts}) > 1
-    assert all(each.is_finished for each in texts)
+    written = served.write(ask(draw_requests(96)[:4], "chain"), sampling)
+    # Of a pair that the model is sure of, all may be the same.
+    assert max(len({each.text for each in texts}) for texts in written) > 1
+    assert all(each.is_finished for texts in written for each in texts)
 
 
 def test_each_lora_that_is_given_to_the_server_moves_it_as_it_moves_the_model_here(
