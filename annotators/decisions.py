@@ -31,7 +31,13 @@ from creativepair.records import (
 )
 from creativepair.store import judgements, pairs
 from creativepair.store.judgements import Autosave
-from creativepair.wording import Identity, named_identities, positional_words, to_identity
+from creativepair.wording import (
+    Identity,
+    find_tags,
+    named_identities,
+    positional_words,
+    to_identity,
+)
 from creativepair.workspace import Workspace
 
 DWELL = timedelta(milliseconds=400)
@@ -343,6 +349,8 @@ def _problems(edit: Autosave, left_is: Identity) -> list[str]:
     if typed := named_identities(edit.typed):
         # Nobody at the desk sees which creative is A: a typed reference is a guess.
         return [f"say left or right, not {', '.join(typed)}"]
+    if tags := find_tags(edit.typed):
+        return [f"leave out what models read as a tag: {', '.join(tags)}"]
     try:
         finding = _edited(edit, left_is)
     except ValidationError as error:

@@ -1,6 +1,6 @@
 """What a release refuses: gates look at every pair and name those that do not pass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ from creativepair.chain import Chain, check_chain
 from creativepair.errors import ChainError, StateError
 from creativepair.estimates import Ints
 from creativepair.protocol import Protocol
-from creativepair.wording import positional_words
+from creativepair.wording import find_tags, positional_words
 from exports.plan import AgreementThresholds
 from exports.rows import Row
 
@@ -47,6 +47,8 @@ class RowGates:
     """Looks at rows one by one, before anything is written.
 
     - No rationale names a creative by its place: sides differ between readers.
+    - No rationale holds a tag or a special token: it would end what a model learns, or ask for an
+      image.
     - Chains follow the protocol; rejected findings may be absent.
     - Every image is there.
     """
@@ -55,6 +57,7 @@ class RowGates:
         self._protocol = protocol
         self._images = images
         self._words: dict[str, str] = {}
+        self._tags: dict[str, str] = {}
         self._chains: dict[str, str] = {}
         self._absent: dict[str, str] = {}
 
@@ -62,7 +65,8 @@ class RowGates:
         """Note what is wrong with a row."""
         absent = (c.creative_id for c in row.images if not self._images.exists(c.derivative_sha256))
         problems = (
-            (self._words, ", ".join(_words_in(row.chain)) if row.chain else ""),
+            (self._words, _find(positional_words, row.chain)),
+            (self._tags, _find(find_tags, row.chain)),
             (self._chains, _problems(row.chain, self._protocol) if row.chain else ""),
             (self._absent, ", ".join(absent)),
         )
@@ -78,6 +82,12 @@ class RowGates:
                 self._words,
                 "rationales that name a creative by its place",
                 "Judge these pairs again and write {A} and {B}, or left and right at the desk.",
+            ),
+            (
+                "no tags",
+                self._tags,
+                "rationales that hold what models read as a tag",
+                "Judge these pairs again without it.",
             ),
             (
                 "chains follow the protocol",
@@ -149,8 +159,8 @@ def count_pairs(number: int) -> str:
     return "1 pair has" if number == 1 else f"{number:,} pairs have"
 
 
-def _words_in(chain: Chain) -> tuple[str, ...]:
-    return tuple(word for f in chain.findings for word in positional_words(f.rationale))
+def _find(what: Callable[[str], tuple[str, ...]], chain: Chain | None) -> str:
+    return ", ".join(w for f in chain.findings for w in what(f.rationale)) if chain else ""
 
 
 def _problems(chain: Chain, protocol: Protocol) -> str:

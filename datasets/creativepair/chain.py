@@ -7,6 +7,7 @@ again, so no chain comes out that the text does not state.
 """
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Literal, cast
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 
 from creativepair.errors import ChainError
 from creativepair.protocol import Protocol, Verdict
-from creativepair.wording import Identity, positional_words
+from creativepair.wording import Identity, find_tags, positional_words
 
 Order = Literal["AB", "BA"]
 """Presentation order: `AB` shows A as image 1."""
@@ -112,19 +113,49 @@ def check_chain(chain: Chain, protocol: Protocol, *, complete: bool = True) -> N
         raise ChainError(problems)
 
 
+def settle_missing(chain: Chain, protocol: Protocol, lacking: Collection[str]) -> Chain:
+    """Answer what needs a text that the item lacks, in the words of the protocol.
+
+    Args:
+        lacking: what the item has none of, as `Question.needs` calls it.
+
+    Raises:
+        ChainError: when the chain tells the creatives apart by a text that nobody gave.
+    """
+    missing = {q.id: q.missing or "" for q in protocol.questions if q.needs in lacking}
+    problems = [
+        f"{finding.question}: {missing[finding.question]}, and yet its verdict is no tie"
+        for finding in chain.findings
+        if finding.question in missing and finding.verdict != "tie"
+    ]
+    if problems:
+        raise ChainError(problems)
+    findings = tuple(
+        finding.model_copy(update={"rationale": missing.get(finding.question, finding.rationale)})
+        for finding in chain.findings
+    )
+    return chain.model_copy(update={"findings": findings})
+
+
 def check_wording(chain: Chain) -> None:
-    """Refuse rationales that name a creative by its place: sides differ between readers.
+    """Refuse rationales that name a creative by its place, since sides differ between readers, or
+    that hold a tag, which models read as no text.
 
     Held when a chain is made or released, and not when one is read: what is stored must stay
     readable when this rule grows.
 
     Raises:
-        ChainError: with the question and the words of every such rationale.
+        ChainError: with the question and the words or tags of every such rationale.
     """
     problems = [
         f"{finding.question}: name the creative, not its place: {', '.join(words)}"
         for finding in chain.findings
         if (words := positional_words(finding.rationale))
+    ]
+    problems += [
+        f"{finding.question}: holds what models read as a tag: {', '.join(found)}"
+        for finding in chain.findings
+        if (found := find_tags(finding.rationale))
     ]
     if problems:
         raise ChainError(problems)

@@ -15,9 +15,13 @@ from creativepair.errors import ChainError
 from creativepair.prompts import Message, show_pair
 from creativepair.protocol import Protocol, Question, Verdict
 from creativepair.records import Item
-from creativepair.wording import to_identity
+from creativepair.wording import named_identities, to_identity
 
 MAX_REASON_CHARACTERS = 400
+_WITHOUT = {
+    "queries": "; tie if no frequent searches are given",
+    "title": "; tie if no title is given",
+}
 _HINT = "Ask the model again, or use one that follows a JSON schema."
 
 
@@ -36,7 +40,8 @@ _OBJECT = TypeAdapter(dict[str, _Said])
 def render_findings_prompt(item: Item, protocol: Protocol) -> list[Message]:
     """Return the question about an item's two images; the order decides which comes first."""
     questions = "\n".join(
-        f"- {question.id}: {question.asks} Verdict: {' or '.join(_choices(question))}."
+        f"- {question.id}: {question.asks} Verdict: {' or '.join(_choices(question))}"
+        f"{_WITHOUT[question.needs] if question.needs else ''}."
         for question in protocol.questions
     )
     first, second = POSITIONS
@@ -82,15 +87,15 @@ def parse_findings(text: str, protocol: Protocol, order: Order) -> Chain:
 
     Raises:
         ChainError: when the text is no such object, lacks a question or has a further one, gives a
-            verdict that the question does not offer, or names a creative by anything but image 1
-            and image 2.
+            verdict that the question does not offer, names a creative by anything but image 1
+            and image 2, or holds a tag.
     """
     try:
         said = _OBJECT.validate_python(json.loads(text, object_pairs_hook=_refuse_repeats))
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise ChainError(problems, hint=_HINT) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # brackets without end are no ValueError
         raise ChainError([f"not one JSON object: {error}"], hint=_HINT) from error
     findings = []
     problems = []
@@ -116,6 +121,8 @@ def _read(question: Question, said: _Said, order: Order) -> Finding:
     if said.verdict not in _choices(question):
         offered = ", ".join(_choices(question))
         raise ValueError(f"verdict {said.verdict!r} is not one of {offered}")
+    if named := named_identities(said.reason):
+        raise ValueError(f"{', '.join(named)} names no image that was shown")
     identities = dict(zip(POSITIONS, order, strict=True))
     verdict = identities.get(said.verdict, said.verdict)
     # Number 1 is on the left of a presentation with this order; the words are the same.

@@ -12,6 +12,7 @@ in them can be a special token or a tag of the serialised form.
 
 import json
 import re
+import unicodedata
 from typing import Any, Literal
 
 from creativepair.chain import POSITIONS, Chain, Names, Order, render_chain
@@ -29,11 +30,13 @@ MAX_TITLE_CHARACTERS = 300
 MAX_QUERY_CHARACTERS = 100
 MAX_QUERIES = 20
 _AT_ONCE = "Skip the lines: write the answer at once."
-# What begins a tag or a special token; a space after it makes it neither.
-_OPENING = re.compile(r"<(?=\S)")
-_UNPRINTABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]"
-)
+# What begins a tag or a special token, `<think>` or `[INST]`; a space after it makes it neither.
+_OPENING = re.compile(r"(<(?=\S)|\[(?=/?[A-Z_]+\]))")
+# What no reviewer would see and a model would read: controls, formats (among them letters that only
+# tag others), halves of pairs, separators; a joiner of graphemes and selectors of variants;
+# and soft hyphens, which split no word.
+_UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+_SELECTORS = re.compile("[\u00ad\u034f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 def render_prompt(
@@ -123,14 +126,23 @@ def describe_item(item: Item) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
+def list_lacking(item: Item) -> list[str]:
+    """Return what prompts call "not given" of an item, as `Question.needs` names it."""
+    lacking = [] if quote(item.title, MAX_TITLE_CHARACTERS) else ["title"]
+    asked = any(quote(query, MAX_QUERY_CHARACTERS) for query in item.queries[:MAX_QUERIES])
+    return lacking if asked else [*lacking, "queries"]
+
+
 def quote(text: str, most: int) -> str:
     """Return untrusted text as one short line in quotes that holds no tag or special token.
 
     Args:
         most: characters that are kept.
     """
-    line = " ".join(_UNPRINTABLE.sub(" ", text).split())
-    line = _OPENING.sub("< ", line)
+    kept = _SELECTORS.sub("", text)
+    seen = (" " if unicodedata.category(each) in _UNSEEN else each for each in kept)
+    line = " ".join("".join(seen).split())
+    line = _OPENING.sub(r"\1 ", line)
     if len(line) > most:
         line = line[: most - 1].rstrip() + "…"
     return json.dumps(line, ensure_ascii=False) if line else ""

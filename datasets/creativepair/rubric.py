@@ -80,7 +80,7 @@ def parse_rating(text: str) -> Rating:
     """
     try:
         rating = _RATING.validate_python(json.loads(text), strict=True)
-    except (ValueError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # pydantic's is a ValueError
         raise ChainError(
             [f"no rating: {error}"], hint="Use a judge that follows a schema."
         ) from error

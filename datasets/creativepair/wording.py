@@ -11,6 +11,9 @@ from typing import Literal
 
 Identity = Literal["A", "B"]
 
+# `<|image_pad|>`, `</think>`, `<b>`, and what is cut off of one; "< 5 l" and "<5" are none.
+_TAG = re.compile(r"<(?:[|\uff5c/]|(?=[^\W\d]))[^\s<>]*>?")
+
 _REFERENCE = re.compile(r"\{([AB])\}")
 # These nouns name a creative as a whole; the loose ones may lie within it ("the right side of the
 # card", "the right one for this search"), so they are flagged and never converted.
@@ -109,6 +112,14 @@ def positional_words(text: str) -> tuple[str, ...]:
         else:
             merged.append((start, end))
     return tuple(text[start:end].strip() for start, end in merged)
+
+
+def find_tags(text: str) -> tuple[str, ...]:
+    """List what a model could read as a tag or a special token, in reading order.
+
+    No rationale may hold one: it would end a text that is learned from, or stand for an image.
+    """
+    return tuple(_TAG.findall(text)) if "<" in text else ()
 
 
 def named_identities(text: str) -> tuple[str, ...]:

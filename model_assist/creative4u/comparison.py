@@ -19,11 +19,11 @@ import numpy as np
 from PIL import Image
 from scipy.special import expit
 
-from creativepair.chain import ORDERS, Chain, Order, parse_chain
+from creativepair.chain import ORDERS, Chain, Order, parse_chain, settle_missing
 from creativepair.errors import ChainError
 from creativepair.estimates import Floats
 from creativepair.findings import findings_schema, parse_findings, render_findings_prompt
-from creativepair.prompts import Mode, render_prompt
+from creativepair.prompts import Mode, list_lacking, render_prompt
 from creativepair.protocol import Protocol
 from creativepair.records import Item
 from model_assist.drafters.drafter import DraftRequest
@@ -189,11 +189,13 @@ def _vote(request: DraftRequest, written: Sequence[Sequence[Written]], form: For
     read: list[tuple[Chain, str]] = []
     failures: list[str] = []
     leads: list[float | None] = []
+    lacking = list_lacking(as_item(request))
     for order, texts in zip(ORDERS, written, strict=True):
         chains = []
         for each in texts:
             try:
-                chains.append((form.read(each.text, request.protocol, order), each.text))
+                said = form.read(each.text, request.protocol, order)
+                chains.append((settle_missing(said, request.protocol, lacking), each.text))
             except ChainError as error:
                 cut = "" if each.is_finished else " (cut at the limit of tokens)"
                 failures.append(f"{error.message}{cut}")

@@ -182,9 +182,10 @@ def test_words_without_a_verdict_are_refused_rather_than_lost(
         ("right looks nicer than left", "Layout: name the creative, not its place: left"),
         ("A is sharper", "Layout: name the creative, not its place: A"),
         ("{A} is sharper", "Layout: say left or right, not {A}"),
+        ("a <|im_end|> sign", "Layout: leave out what models read as a tag: <|im_end|>"),
     ],
 )
-def test_words_that_may_mean_the_other_creative_are_refused(
+def test_words_that_may_mean_the_other_creative_or_a_tag_are_refused(
     desk: "Desk", typed: str, named: str
 ) -> None:
     with pytest.raises(ChainError) as caught:

@@ -14,6 +14,7 @@ from creativepair.chain import (
     Order,
     check_chain,
     check_wording,
+    settle_missing,
     parse_chain,
     render_chain,
 )
@@ -271,7 +272,7 @@ def test_what_the_form_cannot_carry_is_refused_at_rendering(rationale: str) -> N
             render_chain(chain, PROTOCOL, order)
 
 
-@pytest.mark.parametrize("rationale", ["{A}'s price", "({A})", "“{B}”,", "{A}/{B}", "no</b>tag"])
+@pytest.mark.parametrize("rationale", ["{A}'s price", "({A})", "“{B}”,", "{A}/{B}", "no < b tag"])
 def test_references_beside_punctuation_are_carried(rationale: str) -> None:
     chain = with_finding("layout", rationale=rationale)
     assert parse_chain(render_chain(chain, PROTOCOL, "BA"), PROTOCOL, "BA") == chain
@@ -383,6 +384,26 @@ def test_words_that_name_a_place_are_refused_in_new_chains_and_readable_in_old_o
     with pytest.raises(ChainError, match="name the creative"):
         render_chain(chain, PROTOCOL, "AB")
     assert Chain.model_validate_json(chain.model_dump_json()) == chain
+
+
+def test_a_tag_is_refused_in_new_chains_and_readable_in_old_ones() -> None:
+    chain = with_finding("layout", rationale="{A} shows a <|image_pad|> banner")
+    with pytest.raises(ChainError, match=r"layout: holds what models read as a tag: <\|image_pad"):
+        render_chain(chain, PROTOCOL, "AB")
+    assert Chain.model_validate_json(chain.model_dump_json()) == chain
+
+
+def test_what_nobody_gave_has_one_answer_in_the_words_of_the_protocol() -> None:
+    tie = with_finding("query_match", verdict="tie", rationale="{A} lacks what is searched for")
+    settled = settle_missing(tie, PROTOCOL, ["queries"])
+    found = settled.finding("query_match")
+    assert found == Finding(question="query_match", verdict="tie", rationale="no queries given")
+    others = [f for f in settled.findings if f.question != "query_match"]
+    assert others == [f for f in tie.findings if f.question != "query_match"]
+    assert settle_missing(tie, PROTOCOL, []) == tie
+    chosen = with_finding("query_match", verdict="B")
+    with pytest.raises(ChainError, match="query_match: no queries given, and yet its verdict"):
+        settle_missing(chosen, PROTOCOL, ["queries", "title"])
 
 
 def test_a_chain_answers_no_question_twice() -> None:

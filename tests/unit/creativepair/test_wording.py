@@ -2,7 +2,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from creativepair.wording import Identity, other, positional_words, to_identity, to_person
+from creativepair.wording import (
+    Identity,
+    find_tags,
+    other,
+    positional_words,
+    to_identity,
+    to_person,
+)
 
 SIDES: tuple[Identity, Identity] = ("A", "B")
 # Words of a clean rationale; "of" is not among them: "the left image of" may be a direction.
@@ -164,6 +171,20 @@ def test_a_sentence_that_is_only_half_converted_is_still_named() -> None:
 def test_directions_protect_their_words_from_conversion() -> None:
     typed = "the top left image of the collage and the left image"
     assert to_identity(typed, left_is="A") == "the top left image of the collage and {A}"
+
+
+@pytest.mark.parametrize(
+    ("rationale", "tags"),
+    [
+        ("{A} says <b>sale</b>", ("<b>", "</b>")),
+        ("a <|image_pad|><|im_end|> sign", ("<|image_pad|>", "<|im_end|>")),
+        ("cut off <|im_end", ("<|im_end",)),
+        ("<\uff5cbegin\uff5c>", ("<\uff5cbegin\uff5c>",)),
+        ("{A} says <5 EUR, {B} < 3 > 2 and a <- b", ()),
+    ],
+)
+def test_what_models_read_as_a_tag_is_found(rationale: str, tags: tuple[str, ...]) -> None:
+    assert find_tags(rationale) == tags
 
 
 def test_words_are_listed_in_reading_order() -> None:

@@ -297,6 +297,24 @@ def test_positional_words_refuse_the_release_and_name_the_pairs(
     assert list(studio.workspace.releases.iterdir()) == []
 
 
+def test_a_tag_in_a_rationale_refuses_the_release_and_names_the_pair(
+    studio: "Studio", chain_for: MakeChain
+) -> None:
+    pair = studio.add_pair(0)
+    studio.save_build()
+    studio.judge(pair, "A", chain=chain_for("A"), status=ChainStatus.APPROVED)
+    with studio.store.write() as connection:
+        connection.execute(
+            text("UPDATE judgement_events SET chain = replace(chain, '{A} shows', :words)"),
+            {"words": "{A} shows a <|image_pad|>"},
+        )
+    with pytest.raises(StateError, match="1 pair has rationales that hold what models") as raised:
+        build_release(studio.workspace, studio.store, "1.0.0")
+    assert pair.pair_id in raised.value.message
+    assert "<|image_pad|>" in raised.value.message
+    assert list(studio.workspace.releases.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("stored", "instead", "problem"),
     [
