@@ -217,7 +217,10 @@ def ingest(
 def draft(
     drafter: Annotated[
         str,
-        typer.Option(help="Who drafts: evidence, pocket, a model version, or openai:MODEL@URL."),
+        typer.Option(
+            help="Who drafts: evidence, pocket, a model version, vllm:VERSION@URL where that is "
+            "served, or a general model: openai:MODEL@URL."
+        ),
     ] = "evidence",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
     resume: Annotated[  # noqa: ARG001 (a contract: drafting always goes on where it stopped)
@@ -247,6 +250,8 @@ def draft(
         lines += f"\n{len(report.failed)} pairs have no draft, {report.incoherent} of them since "
         lines += "no chain agrees with the probability:"
         lines += "".join(f"\n  {pair_id}: {why}" for pair_id, why in shown)
+        if len(report.failed) > len(shown):
+            lines += f"\n  and {len(report.failed) - len(shown)} more; --json lists them all"
     if report.parse_failures:
         lines += f"\n{report.parse_failures} texts of the model could not be read."
     emit(result, as_json=as_json, lines=lines)
@@ -259,7 +264,7 @@ def select(
     model: Annotated[
         str | None,
         typer.Option(
-            help="evidence, pocket, a model version, or openai:MODEL@URL; the newest model of the "
+            help="As --drafter of draft takes them; when not given, the newest model of the "
             "workspace, else evidence."
         ),
     ] = None,

@@ -11,8 +11,8 @@ from itertools import islice
 from PIL import Image
 
 from app.bootstrap import Studio
-from app.commands.models import is_endpoint, name_models, open_endpoint, open_engine
-from creativepair.errors import CreativePairError, InputError
+from app.commands.models import is_general, open_endpoint, open_engine
+from creativepair.errors import CreativePairError
 from creativepair.images import decode
 from creativepair.records import Creative, Draft, Item, Pair
 from creativepair.store import catalogue, pairs
@@ -44,7 +44,7 @@ class DraftReport:
 
 
 def make_drafter(studio: Studio, name: str) -> Drafter:
-    """Return a drafter: `evidence`, `pocket`, a model of the workspace, `openai:MODEL@URL`.
+    """Return a drafter: `evidence`, `openai:MODEL@URL`, or a model that `open_engine` takes.
 
     Raises:
         InputError: when there is none of that name.
@@ -52,11 +52,8 @@ def make_drafter(studio: Studio, name: str) -> Drafter:
     """
     if name == EvidenceDrafter.name:
         return EvidenceDrafter()
-    if is_endpoint(name):
+    if is_general(name):
         return Creative4UDrafter(open_endpoint(name), form=FINDINGS, name="openai")
-    if name not in (known := name_models(studio)):
-        hint = f"Use --drafter {', '.join((EvidenceDrafter.name, *known))} or openai:MODEL@URL."
-        raise InputError(f"unknown drafter {name!r}", hint=hint)
     return Creative4UDrafter(open_engine(studio, name))
 
 
@@ -73,6 +70,7 @@ def draft_pairs(
 
     Raises:
         InputError: when the drafter is unknown.
+        StateError: when a server cannot be reached, or refuses all that it is asked of a batch.
     """
     machine = make_drafter(studio, drafter)
     with studio.store.read() as connection:

@@ -137,7 +137,7 @@ def evaluate_creative4u(
     """Compare the pairs of a split by a model and by baselines.
 
     Args:
-        model: `pocket`, or a version of the workspace.
+        model: as `open_engine` takes them.
         chains: in each order; 0 asks for the answer at once.
         limit: pairs of the split, from its start.
         judge: `openai:MODEL@URL` of a model that rates the chains, which take `chains`.

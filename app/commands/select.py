@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.bootstrap import Studio
 from app.commands.draft import make_drafter
-from app.commands.models import is_endpoint, open_engine
+from app.commands.models import is_general, open_engine
 from creativepair.errors import NotFoundError, StateError
 from creativepair.images import decode
 from creativepair.records import Creative, Item
@@ -85,8 +85,7 @@ def select_creatives(
     """Rank the creatives of an item by comparing each with each other one, in both orders.
 
     Args:
-        model: `evidence`, `pocket`, a version of the workspace, or `openai:MODEL@URL`; that of
-            `choose_model` when not given.
+        model: as `make_drafter` takes them; that of `choose_model` when not given.
         top: how many of the ranking are returned, with their reasons.
 
     Raises:
@@ -111,12 +110,12 @@ def select_creatives(
     name = model or choose_model(studio)
     # A model of ours answers at once what others can only say with a chain.
     engine = (
-        None if name == EvidenceDrafter.name or is_endpoint(name) else open_engine(studio, name)
+        None if name == EvidenceDrafter.name or is_general(name) else open_engine(studio, name)
     )
     drafter = Creative4UDrafter(engine) if engine else make_drafter(studio, name)
     pool = Pool(studio, items[0], creatives)
     pairs = list(combinations(range(len(creatives)), 2))
-    temperature = _read_temperature(studio, name)
+    temperature = _read_temperature(studio, drafter.model_version)
     drafts: dict[Pair, DraftedChain | DraftFailure] = {}
     unread = 0
     prob = np.full((len(creatives), len(creatives)), np.nan)
@@ -216,8 +215,8 @@ def _draft(
     return dict(zip(pairs, drafter.draft(pool.ask(pairs)), strict=True)) if pairs else {}
 
 
-def _read_temperature(studio: Studio, name: str) -> float:
+def _read_temperature(studio: Studio, version: str) -> float:
     """Return what was fitted when the model was trained; 1 where nothing was."""
     known = {model.version: model.record for model in list_models(studio.workspace.models)}
-    record = known.get(name)
+    record = known.get(version)
     return record.training.metrics.get("temperature", 1.0) if record else 1.0

@@ -193,6 +193,9 @@ def _vote(request: DraftRequest, written: Sequence[Sequence[Written]], form: For
     for order, texts in zip(ORDERS, written, strict=True):
         chains = []
         for each in texts:
+            if each.refusal:
+                failures.append(each.refusal)
+                continue
             try:
                 said = form.read(each.text, request.protocol, order)
                 chains.append((settle_missing(said, request.protocol, lacking), each.text))

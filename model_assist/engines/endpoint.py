@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,20 @@ import httpx
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from creativepair.errors import StateError
+from creativepair.errors import InputError, StateError
 from creativepair.prompts import Message
 
 KEY_VARIABLE = "CREATIVEPAIR_OPENAI_API_KEY"
 _AGAIN = (408, 409, 429, 500, 502, 503, 504)
+_OF_THE_REQUEST = (400, 413, 422)
+_OF_THE_KEY = (401, 403)
 _SHOWN_OF_AN_ANSWER = 200
 
 Wait = Callable[[float], None]
+
+
+class RefusedError(StateError):
+    """A request that the server would not take, though it may take others."""
 
 
 class _Part(BaseModel):
@@ -42,7 +49,7 @@ class Place(_Part):
     """One token that was written; `top_logprobs` where they were asked for."""
 
     logprob: float = 0.0
-    top_logprobs: list[Token] = []
+    top_logprobs: list[Token] | None = None
 
 
 class Logprobs(_Part):
@@ -68,15 +75,34 @@ class Choice(_Part):
 class Usage(_Part):
     """How much was written."""
 
-    completion_tokens: int = 0
+    completion_tokens: int | None = None
 
 
 class Answer(_Part):
     """A chat completion, as far as it is read here."""
 
     choices: list[Choice]
-    usage: Usage = Usage()
+    usage: Usage | None = None
     prompt_token_ids: list[int] | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Of all texts together; 0 where the server does not say."""
+        return (self.usage and self.usage.completion_tokens) or 0
+
+
+def read_key() -> str | None:
+    """Return the key of endpoints, from the environment; None where there is none.
+
+    Raises:
+        InputError: when it holds what no header can; it is not shown.
+    """
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise InputError(
+            f"{KEY_VARIABLE} holds characters that no key has", hint="Copy the key again."
+        )
+    return key or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +146,8 @@ class Caller:
         """Return the completion of a chat.
 
         Raises:
-            StateError: when the server cannot be reached, refuses, or answers something else.
+            RefusedError: when the server refuses this request.
+            StateError: when it cannot be reached, refuses all, or answers something else.
         """
         response = self.post("chat/completions", {"model": self.endpoint.model, **body})
         try:
@@ -128,7 +155,7 @@ class Caller:
         except ValidationError as error:
             raise StateError(
                 f"{self.endpoint.url} answers what is no chat completion: "
-                f"{response.text[:_SHOWN_OF_AN_ANSWER]}",
+                f"{self._show(response)}",
                 hint="Name an address that speaks OpenAI's API, up to and with /v1.",
             ) from error
         if not answer.choices:
@@ -141,7 +168,8 @@ class Caller:
         """Send a request below `/v1`, and return the answer to it.
 
         Raises:
-            StateError: when the server cannot be reached or refuses.
+            RefusedError: when the server refuses this request.
+            StateError: when it cannot be reached or refuses all.
         """
         end = self.endpoint
         problem = ""
@@ -157,16 +185,23 @@ class Caller:
                 problem = f"answers {response.status_code}"
                 continue
             if response.is_error:
-                said = response.text[:_SHOWN_OF_AN_ANSWER]
-                raise StateError(
-                    f"{end.url} refuses with {response.status_code}: {said}",
-                    hint=f"Check the model's name, the address, and {KEY_VARIABLE}.",
-                )
+                problem = f"{end.url} refuses with {response.status_code}: {self._show(response)}"
+                if response.status_code in _OF_THE_REQUEST:
+                    hint = "Check the model's name, and whether it takes two images."
+                    raise RefusedError(problem, hint=hint)
+                if response.status_code in _OF_THE_KEY:
+                    raise StateError(problem, hint=f"Check the key in {KEY_VARIABLE}.")
+                raise StateError(problem, hint="Check the model's name and the address.")
             return response
         raise StateError(
             f"{end.url} {problem}, {end.attempts} times in a row",
             hint="Start the server and give the command again; drafts that were stored stand.",
         )
+
+    def _show(self, response: httpx.Response) -> str:
+        """Return the start of what a server said, on one line; it may say the key back."""
+        said = response.text.replace(self.endpoint.key or "\0", "…")[:_SHOWN_OF_AN_ANSWER]
+        return "".join(each if each.isprintable() else " " for each in said)
 
 
 def to_chat(prompt: Sequence[Message], images: Iterable[Image.Image]) -> list[Message]:

@@ -36,12 +36,14 @@ class Written:
         tokens: how many it wrote, the last one included.
         is_finished: whether it ended by itself; False where the limit cut it.
         seconds: of the batch it was written in, divided by the texts of that batch.
+        refusal: why a server would not write it; None where it did.
     """
 
     text: str
     tokens: int
     is_finished: bool
     seconds: float
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creativepair.errors import StateError
-from model_assist.engines.endpoint import Caller, Endpoint, Wait, to_chat
+from model_assist.engines.endpoint import Caller, Endpoint, RefusedError, Wait, to_chat
 from model_assist.engines.engine import Presentation, Sampling, Written
 
 ANSWER_TAG = "<answer>"
@@ -56,10 +56,24 @@ class OpenAIEngine:
     def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
         """Let the model write; `num_samples` texts for each presentation, in their order.
 
+        A presentation that the server refuses, for its images or words, keeps no other from being
+        written.
+
         Raises:
-            StateError: when the server cannot be reached or answers something else.
+            RefusedError: when the server refuses all of them.
+            StateError: when it cannot be reached or answers something else.
         """
-        return self._side_by_side(lambda each: self._write(each, sampling), asked)
+        written = self._side_by_side(lambda each: self._write(each, sampling), asked)
+        refused = [each for each in written if isinstance(each, RefusedError)]
+        if refused and len(refused) == len(written):
+            raise refused[0]
+        return [
+            [Written("", 0, is_finished=False, seconds=0.0, refusal=each.message)]
+            * sampling.num_samples
+            if isinstance(each, RefusedError)
+            else each
+            for each in written
+        ]
 
     def _score(self, asked: Presentation) -> float:
         begun = {"role": "assistant", "content": ANSWER_TAG}
@@ -76,7 +90,7 @@ class OpenAIEngine:
             }
         )
         places = answer.choices[0].places
-        found = {each.token: each.logprob for place in places[:1] for each in place.top_logprobs}
+        found = {each.token: each.logprob for place in places[:1] for each in place.top_logprobs or ()}
         missing = [digit for digit in _DIGITS if digit not in found]
         if missing:
             raise StateError(
@@ -86,38 +100,39 @@ class OpenAIEngine:
             )
         return found["1"] - found["2"]
 
-    def _write(self, asked: Presentation, sampling: Sampling) -> list[Written]:
+    def _write(self, asked: Presentation, sampling: Sampling) -> list[Written] | RefusedError:
         body: dict[str, Any] = {
             "messages": to_chat(asked.prompt, asked.images),
-            "n": sampling.num_samples,
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
-            "seed": sampling.seed,
         }
         if asked.schema:
             named = {"name": "findings", "schema": asked.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         else:
             body["top_p"] = sampling.top_p  # a schema keeps stray tokens out; some refuse both
-        start = time.perf_counter()
-        answer = self._caller.chat(body)
-        seconds = (time.perf_counter() - start) / len(answer.choices)
-        if len(answer.choices) != sampling.num_samples:
-            raise StateError(
-                f"{self._endpoint.url} wrote {len(answer.choices)} texts, not "
-                f"{sampling.num_samples}",
-                hint="Name a server that takes `n`.",
-            )
-        return [
-            Written(
-                text=choice.message.content or "",
-                # The API counts the texts of a request together.
-                tokens=round(answer.usage.completion_tokens / len(answer.choices)),
-                is_finished=choice.finish_reason == "stop",
-                seconds=seconds,
-            )
-            for choice in answer.choices
-        ]
+        texts: list[Written] = []
+        # Some servers know no `n` and write one text each time.
+        while lacking := sampling.num_samples - len(texts):
+            start = time.perf_counter()
+            try:
+                answer = self._caller.chat(
+                    body | {"n": lacking, "seed": sampling.seed + len(texts)}
+                )
+            except RefusedError as refused:
+                return refused
+            seconds = (time.perf_counter() - start) / len(answer.choices)
+            texts += [
+                Written(
+                    text=choice.message.content or "",
+                    # The API counts the texts of a request together.
+                    tokens=round(answer.num_tokens / len(answer.choices)),
+                    is_finished=choice.finish_reason == "stop",
+                    seconds=seconds,
+                )
+                for choice in answer.choices[:lacking]
+            ]
+        return texts
 
     def _side_by_side(
         self, ask: Callable[[Presentation], T], asked: Sequence[Presentation]

@@ -25,7 +25,7 @@ from trl import GRPOConfig, GRPOTrainer
 from creativepair.chain import ORDERS, Order, parse_chain
 from creativepair.errors import ChainError
 from creativepair.protocol import Protocol
-from model_assist.engines.endpoint import KEY_VARIABLE, Endpoint
+from model_assist.engines.endpoint import Endpoint, read_key
 from model_assist.recipes.rollouts import ServerRollouts
 from model_assist.recipes.run import (
     RunSettings,
@@ -160,7 +160,7 @@ def _open_rollouts(settings: GRPOSettings, work: Path) -> Iterator[ServerRollout
         return
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # TRL warns of rollout_func
     # `work` has a name that is the run's alone.
-    endpoint = Endpoint(work.name, settings.endpoint, os.environ.get(KEY_VARIABLE))
+    endpoint = Endpoint(work.name, settings.endpoint, read_key())
     rollouts = ServerRollouts(endpoint, work / "adapter", settings.temperature, settings.seed)
     try:
         yield rollouts

@@ -230,7 +230,7 @@ def test_an_error_shows_its_traceback_only_when_asked(run: Run) -> None:
         (["pairs", "list", "--out", "nowhere/pairs.csv"], "no folder nowhere"),
         (["judgements", "export", "--out", "judged.txt"], "cannot write judged.txt"),
         (["judgements", "import", "gone.csv"], "gone.csv cannot be read"),
-        (["draft", "--drafter", "oracle"], "unknown drafter 'oracle'"),
+        (["draft", "--drafter", "oracle"], "unknown model 'oracle'"),
         (["review", "--host", "0.0.0.0"], "serves on loopback only, not on 0.0.0.0"),
         (["ingest"], "nothing to read"),
         (["ingest", "--items", "gone.csv"], "no file gone.csv"),

@@ -214,7 +214,7 @@ def test_a_picture_that_is_gone_costs_its_pairs_only(
 
 
 def test_an_unknown_drafter_is_named(studio: Studio) -> None:
-    with pytest.raises(InputError, match="unknown drafter 'oracle'"):
+    with pytest.raises(InputError, match="unknown model 'oracle'"):
         make_drafter(studio, "oracle")
 
 

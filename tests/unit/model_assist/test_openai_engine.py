@@ -18,8 +18,8 @@ from creativepair.findings import findings_schema
 from creativepair.protocol import load_protocol
 from model_assist.creative4u.comparison import FINDINGS, compare_at_once, compare_by_chains, present
 from model_assist.drafters.creative4u import Creative4UDrafter
-from model_assist.drafters.drafter import DraftedChain, DraftRequest
-from model_assist.engines.endpoint import Endpoint
+from model_assist.drafters.drafter import DraftedChain, DraftFailure, DraftRequest
+from model_assist.engines.endpoint import KEY_VARIABLE, Endpoint, RefusedError, read_key
 from model_assist.engines.engine import Sampling
 from model_assist.engines.openai_engine import OpenAIEngine
 
@@ -32,12 +32,16 @@ Reply = tuple[int, Any]
 
 @dataclass
 class Server:
-    """What was asked, and what is answered: from the body to a status and an object or text."""
+    """What was asked, and what is answered: from the body to a status and an object or text.
+
+    Answers come one after the other, unless `reply_alone` gives them.
+    """
 
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     reply: Callable[[dict[str, Any]], Reply] = lambda body: (200, chat("hello"))
+    reply_alone: Callable[[dict[str, Any]], Reply] | None = None
 
 
 def chat(*texts: str, tokens: int = 0, finished: str = "stop", **more: Any) -> dict[str, Any]:
@@ -59,7 +63,9 @@ def server() -> Iterator[Server]:
             with lock:
                 told.asked.append(body)
                 told.headers.append(dict(self.headers))
-                status, said = told.reply(body)
+                status, said = told.reply(body) if told.reply_alone is None else (0, "")
+            if told.reply_alone:
+                status, said = told.reply_alone(body)
             data = (said if isinstance(said, str) else json.dumps(said)).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(data)))
@@ -207,8 +213,9 @@ def test_a_server_that_stays_away_is_named_and_the_run_can_go_on(server: Server)
     [
         (200, "<html>hello</html>", "no chat completion: <html>hello"),
         (200, {"choices": []}, "answers without a text"),
-        (200, chat("one", "two"), "wrote 2 texts, not 1"),
+        (401, "who are you", "refuses with 401: who are you"),
         (404, {"error": "no such model"}, "refuses with 404: .*no such model"),
+        (400, "\x1b[31mno\nimages", r"refuses with 400:  \[31mno images"),
     ],
 )
 def test_garbage_is_refused_at_once_with_what_was_said(
@@ -224,10 +231,76 @@ def test_the_key_goes_with_requests_and_into_no_message(server: Server) -> None:
     engine = engine_of(server, key="sk-secret")
     engine.write([present(PAIR, "AB", "chain")], Sampling())
     assert server.headers[0]["Authorization"] == "Bearer sk-secret"
-    server.reply = lambda body: (401, "who are you")
+    server.reply = lambda body: (401, "who is sk-secret?")
     with pytest.raises(StateError) as refused:
         engine.write([present(PAIR, "AB", "chain")], Sampling())
     assert "sk-secret" not in f"{refused.value} {refused.value.hint}"
+    assert "who is …?" in refused.value.message
+
+
+def test_a_key_is_read_without_its_line_end_and_one_that_is_none_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, "sk-secret\n")
+    assert read_key() == "sk-secret"
+    monkeypatch.setenv(KEY_VARIABLE, "")
+    assert read_key() is None
+    monkeypatch.setenv(KEY_VARIABLE, "sk-sécret")
+    with pytest.raises(InputError, match="holds characters that no key has") as refused:
+        read_key()
+    assert "cret" not in f"{refused.value} {refused.value.hint}"
+
+
+def test_a_pair_that_is_refused_keeps_no_other_from_its_draft(server: Server) -> None:
+    def reply(body: dict[str, Any]) -> Reply:
+        if "forbidden" in json.dumps(body["messages"]):
+            return 400, {"error": {"code": "content_policy_violation"}}
+        return 200, chat(findings("1") if shows_red_first(body) else findings("2"))
+
+    server.reply = reply
+    forbidden = DraftRequest(RED, BLUE, "forbidden", None, ("mug",), PROTOCOL)
+    drafter = Creative4UDrafter(engine_of(server), Sampling(), form=FINDINGS, name="openai")
+    refused, drafted = drafter.draft([forbidden, PAIR])
+    assert isinstance(refused, DraftFailure)
+    assert "0 of 2 texts could be read" in refused.reason
+    assert "content_policy_violation" in refused.reason
+    assert isinstance(drafted, DraftedChain)
+    with pytest.raises(RefusedError, match="content_policy_violation"):
+        drafter.draft([forbidden])
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5])
+def test_a_server_that_writes_fewer_texts_than_asked_for_is_asked_for_the_rest(
+    server: Server, at_once: int
+) -> None:
+    server.reply = lambda body: (200, chat(*[f"seed {body['seed']}"] * at_once))
+    [texts] = engine_of(server).write(
+        [present(PAIR, "AB", "chain")], Sampling(num_samples=4, seed=3)
+    )
+    expected = [f"seed {3 + number - number % at_once}" for number in range(4)]
+    assert [each.text for each in texts] == expected
+    assert [body["n"] for body in server.asked] == list(range(4, 0, -at_once))
+
+
+def test_what_a_server_leaves_open_is_read_as_nothing(server: Server) -> None:
+    said = {**chat("hello", logprobs={"content": [{"top_logprobs": None}]}), "usage": None}
+    server.reply = lambda body: (200, said)
+    [[written]] = engine_of(server).write([present(PAIR, "AB", "chain")], Sampling())
+    assert (written.text, written.tokens) == ("hello", 0)
+
+
+def test_requests_go_out_side_by_side(server: Server) -> None:
+    together = threading.Barrier(4, timeout=10)
+
+    def wait(body: dict[str, Any]) -> Reply:
+        together.wait()  # breaks, unless four are asked at once
+        return 200, chat("hello")
+
+    server.reply_alone = wait
+    written = engine_of(server, concurrency=4).write(
+        [present(PAIR, "AB", "chain")] * 4, Sampling()
+    )
+    assert len(written) == 4
 
 
 def test_what_is_cut_at_the_limit_says_so(server: Server) -> None:
@@ -245,10 +318,23 @@ def test_what_is_cut_at_the_limit_says_so(server: Server) -> None:
         "openai:@http://x/v1",
         "openai:qwen@ftp://x",
         "openai:q@http://u:p@x",
+        "openai:q@http://[::1",
+        "openai:q@https://host:abc/v1",
+        "openai:q@http://x/v1?api_key=SECRET",
+        "openai:q@http:///v1",
+        "vllm:q@http://x/v1",
     ],
 )
 def test_an_endpoint_that_is_no_address_is_refused(name: str) -> None:
     from app.commands.models import open_endpoint
 
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as refused:
         open_endpoint(name)
+    assert "SECRET" not in refused.value.message
+
+
+def test_a_general_model_is_recorded_under_a_name_that_no_other_has() -> None:
+    from app.commands.models import open_endpoint
+
+    engine = open_endpoint("openai:org/qwen@8b@http://x:8000/v1")
+    assert engine.model_version == "openai:org/qwen@8b"
