@@ -109,9 +109,7 @@ def select_creatives(
         )
     name = model or choose_model(studio)
     # A model of ours answers at once what others can only say with a chain.
-    engine = (
-        None if name == EvidenceDrafter.name or is_general(name) else open_engine(studio, name)
-    )
+    engine = None if name == EvidenceDrafter.name or is_general(name) else open_engine(studio, name)
     drafter = Creative4UDrafter(engine) if engine else make_drafter(studio, name)
     pool = Pool(studio, items[0], creatives)
     pairs = list(combinations(range(len(creatives)), 2))

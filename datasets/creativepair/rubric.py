@@ -9,7 +9,7 @@ Source: ours, after the rubrics of judge models (Zheng et al. 2023, "Judging LLM
 import json
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from creativepair.chain import POSITIONS, Chain, Order
 from creativepair.errors import ChainError

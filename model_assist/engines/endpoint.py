@@ -154,8 +154,7 @@ class Caller:
             answer = Answer.model_validate_json(response.content)
         except ValidationError as error:
             raise StateError(
-                f"{self.endpoint.url} answers what is no chat completion: "
-                f"{self._show(response)}",
+                f"{self.endpoint.url} answers what is no chat completion: {self._show(response)}",
                 hint="Name an address that speaks OpenAI's API, up to and with /v1.",
             ) from error
         if not answer.choices:

@@ -90,7 +90,9 @@ class OpenAIEngine:
             }
         )
         places = answer.choices[0].places
-        found = {each.token: each.logprob for place in places[:1] for each in place.top_logprobs or ()}
+        found = {
+            each.token: each.logprob for place in places[:1] for each in place.top_logprobs or ()
+        }
         missing = [digit for digit in _DIGITS if digit not in found]
         if missing:
             raise StateError(

@@ -1,5 +1,7 @@
 import csv
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,7 +10,7 @@ import pytest
 from annotators.consensus import majority
 from annotators.state import to_judgements
 from app.bootstrap import Studio, open_studio, serve_studio, served_studio
-from app.commands import demo
+from app.commands import demo, draft
 from app.commands.build_pairs import build_workspace_pairs
 from app.commands.demo import make_demo
 from app.commands.draft import draft_pairs, make_drafter
@@ -22,7 +24,10 @@ from creativepair.records import PairStatus, Source
 from creativepair.store import create_store, judgements, pairs
 from creativepair.store.pairs import KnownPair
 from creativepair.workspace import Settings, create_workspace
+from model_assist.drafters.drafter import DraftedChain, DraftFailure, DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
+
+Drafted = DraftedChain | DraftFailure
 
 
 @pytest.fixture
@@ -188,7 +193,7 @@ def test_pairs_with_a_draft_are_not_drafted_again(studio: Studio) -> None:
     assert count_workspace(studio)["drafts"] == 8
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(
+def test_a_run_goes_on_where_its_limit_stopped_it(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(EvidenceDrafter, "model_version", "evidence-next")
@@ -197,6 +202,57 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     assert (first.drafted, progress) == (3, [(3, 3)])
     assert draft_pairs(studio).drafted == 5
     assert count_workspace(studio)["drafts"] == 16
+
+
+def test_what_a_run_drafted_before_it_broke_off_stands(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EvidenceDrafter, "model_version", "evidence-next")
+    monkeypatch.setattr(draft, "_BATCH", 3)
+    asked: list[int] = []
+    drafting = EvidenceDrafter.draft
+
+    def die(self: EvidenceDrafter, requests: Sequence[DraftRequest]) -> list[Drafted]:
+        asked.append(len(requests))
+        if len(asked) == 2:
+            raise StateError("the server is gone", hint="Start it.")
+        return drafting(self, requests)
+
+    monkeypatch.setattr(EvidenceDrafter, "draft", die)
+    with pytest.raises(StateError, match="the server is gone"):
+        draft_pairs(studio)
+    assert count_workspace(studio)["drafts"] == 8 + 3
+    assert draft_pairs(studio).drafted == 5
+    assert asked == [3, 3, 3, 2]
+
+
+def test_a_draft_is_stored_as_it_was_written(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EvidenceDrafter, "model_version", "evidence-next")
+    written: list[DraftedChain] = []
+    drafting = EvidenceDrafter.draft
+
+    def note(self: EvidenceDrafter, requests: Sequence[DraftRequest]) -> list[Drafted]:
+        drafted = [
+            replace(each, raw_text=f"text {number}", tokens=7 + number, seconds=0.5)
+            for number, each in enumerate(drafting(self, requests))
+            if isinstance(each, DraftedChain)
+        ]
+        written.extend(drafted)
+        return list(drafted)
+
+    monkeypatch.setattr(EvidenceDrafter, "draft", note)
+    draft_pairs(studio)
+    with studio.store.read() as connection:
+        known = pairs.iterate_pairs(connection, PairStatus.CANDIDATE)
+        found = [each.draft for each in known if each.draft]
+    told = sorted((d.raw_text, d.tokens, d.seconds, d.prob_a, d.answer) for d in found)
+    answers = [(each, each.chain.answer(studio.workspace.protocol)) for each in written]
+    assert told == sorted(
+        (each.raw_text, each.tokens, each.seconds, each.prob_a, answer) for each, answer in answers
+    )
+    assert {answer for _, answer in answers} == {"A", "B"}
 
 
 def test_a_picture_that_is_gone_costs_its_pairs_only(

@@ -12,7 +12,7 @@ from app.bootstrap import Studio
 from app.commands import draft
 from app.commands.draft import draft_pairs, make_drafter
 from app.commands.status import count_workspace
-from creativepair.errors import StateError
+from creativepair.errors import InputError, StateError
 from creativepair.records import Draft, PairStatus
 from creativepair.store import pairs
 from model_assist.drafters.drafter import DraftedChain, DraftFailure, DraftRequest
@@ -109,6 +109,17 @@ def test_a_model_that_has_learned_nothing_drafts_nothing(
     assert (report.drafted, len(report.failed), report.parse_failures) == (0, 2, 4)
     assert report.model_version == registered == "creative4u-1"
     assert count_workspace(studio)["drafts"] == before
+
+
+def test_a_model_of_the_workspace_can_be_asked_where_it_is_served(
+    studio: Studio, registered: str
+) -> None:
+    served = make_drafter(studio, f"vllm:{registered}@http://localhost:8000/v1")
+    assert (served.name, served.model_version) == ("creative4u", registered)
+    with pytest.raises(InputError, match="unknown model 'creative4u-9'"):
+        make_drafter(studio, "vllm:creative4u-9@http://localhost:8000/v1")
+    with pytest.raises(InputError, match="named vllm:MODEL@URL"):
+        make_drafter(studio, f"vllm:{registered}")
 
 
 def test_a_model_that_changed_since_it_was_registered_is_not_loaded(

@@ -19,7 +19,7 @@ from creativepair.protocol import load_protocol
 from creativepair.records import Creative
 from creativepair.store import catalogue
 from model_assist.drafters.creative4u import Creative4UDrafter
-from model_assist.drafters.drafter import DraftRequest
+from model_assist.drafters.drafter import DraftFailure, DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
 from model_assist.engines.engine import Presentation, Sampling, Written
 from model_assist.registry import Training, new_model
@@ -105,6 +105,50 @@ def test_a_model_compares_at_once_and_writes_only_the_reasons_that_are_shown(
     best = by_evidence[0].creative_id
     [said] = [each.reason for each in whole if each.creative_id == best]
     assert said.startswith(f"over all pairs; beside {best} alone the model prefers {best}: ")
+
+
+def test_what_a_model_says_is_cooled_by_the_temperature_that_was_fitted(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    how = Training(
+        base=None,
+        trained_on=(),
+        recipe="sft",
+        settings={},
+        packages={},
+        metrics={"temperature": 5.0},
+    )
+    with new_model(studio.workspace.models) as made:
+        (made.folder / "config.json").write_text("{}", encoding="utf-8")
+        version = made.register("creative4u", how, now=datetime(2026, 3, 1, tzinfo=UTC)).version
+    pool = list_creatives(studio)
+    picture = studio.workspace.derivatives.get(pool[0].derivative_sha256)
+    engine = Contrary(decode(picture, name="x").image)
+    monkeypatch.setattr(engine, "model_version", version)
+    monkeypatch.setattr(select, "open_engine", lambda _studio, _name: engine)
+    served = f"vllm:{version}@http://localhost:8000/v1"
+    for model in (version, served):
+        found = select_creatives(studio, item_id=pool[0].item_id, model=model)
+        # A lead of 5 in both orders: z is 5, over a temperature of 5.
+        assert found.ranking[0].score == pytest.approx(1 / (1 + np.exp(-1)))
+
+
+def test_pairs_of_which_nothing_can_be_read_are_counted_and_even(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = EvidenceDrafter.draft
+    monkeypatch.setattr(
+        EvidenceDrafter,
+        "draft",
+        lambda self, asked: [
+            DraftFailure("parse_failure", "hm", 9, 1.0, 8),
+            *whole(self, asked[1:]),
+        ],
+    )
+    pool = list_creatives(studio)
+    found = select_creatives(studio, item_id=pool[0].item_id, model="evidence")
+    assert found.unread == 1
+    assert sum(each.score for each in found.ranking) == pytest.approx(len(found.ranking) / 2)
 
 
 class Mumbler:

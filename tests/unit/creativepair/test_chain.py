@@ -14,9 +14,9 @@ from creativepair.chain import (
     Order,
     check_chain,
     check_wording,
-    settle_missing,
     parse_chain,
     render_chain,
+    settle_missing,
 )
 from creativepair.errors import ChainError
 from creativepair.protocol import Verdict, load_protocol

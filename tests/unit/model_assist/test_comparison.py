@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -93,6 +93,36 @@ def test_chains_vote_in_each_order_and_the_orders_meet_on_logits() -> None:
     assert voted.raw_text == engine.texts["AB"][0]
     assert len(voted.failures) == 1
     assert (voted.num_texts, voted.tokens, voted.seconds) == (8, 80, 4.0)
+
+
+def test_the_chain_that_is_shown_agrees_with_the_probability_whichever_came_first() -> None:
+    texts: dict[Order, list[str]] = {
+        "AB": [chain_for("B", "AB"), *[chain_for("A", "AB", "{A} is larger")] * 3],
+        "BA": [chain_for("A", "BA")] * 4,
+    }
+    [voted] = compare_by_chains(Told(texts=texts), [PAIR], Sampling(num_samples=4))
+    assert voted.prob_a is not None
+    assert voted.prob_a > 0.5
+    assert voted.chain
+    assert voted.chain.answer(PROTOCOL) == "A"
+    assert voted.raw_text == texts["AB"][1]
+
+
+def test_a_chain_that_speaks_of_searches_that_nobody_gave_has_no_vote() -> None:
+    said = {order: chain_for("A", order) for order in ORDERS}
+    texts: dict[Order, list[str]] = {
+        order: [text.replace("query_match: tie", "query_match: 1"), text]
+        for order, text in said.items()
+    }
+    assert all(one != other for one, other in texts.values())
+    without = replace(PAIR, queries=())
+    [voted] = compare_by_chains(Told(texts=texts), [without], Sampling(num_samples=2))
+    assert voted.chain
+    found = voted.chain.finding("query_match")
+    assert found == Finding(question="query_match", verdict="tie", rationale="no queries given")
+    assert voted.failures == ("query_match: no queries given, and yet its verdict is no tie",) * 2
+    [voted] = compare_by_chains(Told(texts=texts), [PAIR], Sampling(num_samples=2))
+    assert voted.failures == ()
 
 
 def test_a_model_that_names_a_side_whatever_it_shows_is_at_a_half_and_shows_no_chain() -> None:

@@ -297,9 +297,7 @@ def test_requests_go_out_side_by_side(server: Server) -> None:
         return 200, chat("hello")
 
     server.reply_alone = wait
-    written = engine_of(server, concurrency=4).write(
-        [present(PAIR, "AB", "chain")] * 4, Sampling()
-    )
+    written = engine_of(server, concurrency=4).write([present(PAIR, "AB", "chain")] * 4, Sampling())
     assert len(written) == 4
 
 
