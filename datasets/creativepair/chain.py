@@ -140,8 +140,9 @@ def settle_missing(chain: Chain, protocol: Protocol, lacking: Collection[str]) -
 def check_wording(chain: Chain) -> None:
     """Refuse rationales that name a creative by its place, or hold a tag.
 
-    Sides differ between readers, and what models read as a tag is no text to them. Held when a chain is made or released, and not when one is read: what is stored must stay
-    readable when this rule grows.
+    Sides differ between readers, and what models read as a tag is no text to them. Held when a
+    chain is made or released, and not when one is read: what is stored must stay readable when this
+    rule grows.
 
     Raises:
         ChainError: with the question and the words or tags of every such rationale.

@@ -9,10 +9,13 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel, PreTraine
 from transformers.processing_utils import ProcessorMixin
 
 from creativepair.errors import InputError, NotFoundError
-from model_assist.creative4u.processor import load_processor
+from creativepair.prompts import image_part, text_part
+from model_assist.creative4u.processor import UNREADABLE, load_processor
 from model_assist.registry import is_unsafe
 
 ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl")
+_IMAGES = 2
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 ANSWER_TAG = "<answer>"
 DIGITS = ("1", "2")
 
@@ -40,22 +43,29 @@ def load_model(folder: Path, *, device: str | None = None, dtype: str | None = N
 
     Raises:
         NotFoundError: when there is no such folder.
-        InputError: when it holds another architecture, weights that are no safetensors or that do
-            not fill the model, no processor of images, or a tokenizer in which the digits of an
-            answer are not one token each.
+        InputError: when it holds another architecture, weights that are no safetensors, are damaged
+            or do not fill the model, no processor that turns a prompt into text with two images, or
+            a tokenizer in which the digits of an answer are not one token each.
     """
     _check_folder(folder)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype = dtype or ("float32" if device == "cpu" else "auto")
     processor = load_processor(folder)
+    _check_processor(folder, processor)
     digit_ids = find_digits(processor.tokenizer)
-    model, report = AutoModelForImageTextToText.from_pretrained(
-        folder,
-        dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-        use_safetensors=True,
-        trust_remote_code=False,
-        output_loading_info=True,
-    )
+    try:
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except UNREADABLE as error:
+        raise InputError(
+            f"{folder} cannot be read as a model: {type(error).__name__}: {error}",
+            hint="Copy the model again, weights and config.json; git lfs pull fetches weights.",
+        ) from error
     lacking = sorted(report["missing_keys"])
     if lacking:
         raise InputError(
@@ -64,6 +74,26 @@ def load_model(folder: Path, *, device: str | None = None, dtype: str | None = N
         )
     model.eval().to(device)
     return Loaded(model, processor, digit_ids)
+
+
+def _check_processor(folder: Path, processor: ProcessorMixin) -> None:
+    """Refuse one that does not make text with two images of a prompt."""
+    asked = [{"role": "user", "content": [image_part(), text_part("and"), image_part()]}]
+    token = processor.image_token
+    try:
+        text = processor.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+        found = processor.tokenizer.encode(text, add_special_tokens=False)
+    except UNREADABLE as error:
+        raise InputError(
+            f"{folder} has no chat template that can be used: {error}",
+            hint="Copy chat_template.jinja or tokenizer_config.json of its base beside it.",
+        ) from error
+    known = processor.tokenizer.get_vocab()
+    if token not in known or found.count(known[token]) != _IMAGES:
+        raise InputError(
+            f"{folder}: its tokenizer and chat template do not show {_IMAGES} images as {token}",
+            hint="Copy the tokenizer and the chat template of its base beside it.",
+        )
 
 
 def find_digits(tokenizer: PreTrainedTokenizerBase) -> tuple[int, int]:
@@ -104,11 +134,11 @@ def _check_folder(folder: Path) -> None:
             f"{folder} is a model of the kind {kind!r}",
             hint=f"Creative4U compares with {' or '.join(ARCHITECTURES)}.",
         )
-    names = [path.name for path in folder.rglob("*") if path.is_file()]
-    if not any(name.endswith(".safetensors") for name in names):
+    if not any((folder / name).is_file() for name in _WEIGHTS):
+        names = [path.name for path in folder.rglob("*") if path.is_file()]
         unsafe = [name for name in names if is_unsafe(name)]
         raise InputError(
-            f"{folder} holds no .safetensors"
+            f"{folder} holds no {_WEIGHTS[0]}"
             + (f", only {', '.join(sorted(unsafe)[:5])}" if unsafe else ""),
             hint="Other weights can run code when they are read: convert them to safetensors.",
         )

@@ -10,6 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
+from jinja2 import TemplateError
+from safetensors import SafetensorError
 from transformers import (
     AutoProcessor,
     AutoTokenizer,
@@ -34,6 +37,12 @@ _OF_PICTURES = (
     "size",
     "temporal_patch_size",
 )
+
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError),
+    *(SafetensorError, StrictDataclassError, TemplateError),
+)
+"""What the libraries raise for files that are damaged or made for something else."""
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<|image_pad|>", "<|video_pad|>"
 
@@ -81,14 +90,14 @@ def load_processor(folder: Path) -> ProcessorMixin:
     """
     try:
         processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-    except (ImportError, OSError, ValueError):
+    except (ImportError, *UNREADABLE):
         processor = None  # the reasons differ by release; what follows tells for sure
     if isinstance(processor, ProcessorMixin):
         return processor
     try:
         images = Qwen2VLImageProcessorPil.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"{folder} has no processor that reads images: {error}",
             hint="Save the processor beside the model, as training does.",

@@ -180,11 +180,52 @@ def lose_the_processor(folder: Path) -> None:
         (folder / name).unlink()
 
 
+def cut_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1_000])
+
+
+def leave_a_pointer(folder: Path) -> None:
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+
+
+def name_a_lost_part(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    told = {"metadata": {}, "weight_map": {"lm_head.weight": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(told))
+
+
+def leave_an_adapter(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+
+
+def change_config(folder: Path, **told: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"] |= told
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def lose_image_token(folder: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        path = folder / name
+        path.write_text(path.read_text().replace("<|image_pad|>", "<|picture|>"))
+
+
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
+        (cut_weights, "cannot be read as a model: SafetensorError"),
+        (leave_a_pointer, "cannot be read as a model: SafetensorError"),
+        (name_a_lost_part, "cannot be read as a model"),
+        (leave_an_adapter, r"holds no model\.safetensors"),
+        (lambda folder: change_config(folder, hidden_size=48), "cannot be read as a model"),
+        (lambda folder: change_config(folder, hidden_size="x"), "cannot be read as a model"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "has no processor"),
+        (lambda folder: (folder / "chat_template.jinja").unlink(), "has no chat template"),
+        (lambda folder: (folder / "chat_template.jinja").write_text("{{"), "has no chat template"),
+        (lose_image_token, "do not show 2 images"),
         (break_architecture, "is a model of the kind 'llama'"),
-        (leave_a_pickle, r"holds no \.safetensors, only pytorch_model\.bin"),
+        (leave_a_pickle, r"holds no model\.safetensors, only pytorch_model\.bin"),
         (lose_weights, "1 weights are missing, such as"),
         (lose_the_processor, "has no processor that reads images"),
         (lambda folder: (folder / "config.json").unlink(), r"has no config\.json"),
