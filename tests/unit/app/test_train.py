@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from app.bootstrap import Studio, open_studio
@@ -183,6 +185,24 @@ def test_a_release_without_chains_and_a_withdrawn_one_teach_nothing(
     assert not left.exists()
     with pytest.raises(StateError, match=r"0\.1\.0 was withdrawn"):
         train_creative4u(released, release="0.1.0")
+
+
+def test_a_chain_with_a_tag_is_named_before_anything_is_trained(
+    released: Studio, untrained: Path
+) -> None:
+    [path] = (released.workspace.releases / "0.1.0" / "data" / "cot").glob("train-*")
+    table = pq.read_table(path)
+    said = table["completion"].to_pylist()
+    text = said[2][0]["content"][0]["text"]
+    said[2][0]["content"][0]["text"] = text.replace(" | ", " | a <|image_pad|> banner, ", 1)
+    number = table.schema.get_field_index("completion")
+    field = table.schema.field(number)
+    pq.write_table(table.set_column(number, field, pa.array(said, field.type)), path)
+    pair, order = table["pair_id"][2].as_py(), table["order"][2].as_py()
+    wanted = rf"pair {pair} in order {order} has .* a tag: <\|image_pad\|>"
+    with pytest.raises(StateError, match=wanted):
+        train(released, overrides=(f"base={untrained}", *STEPS))
+    assert not list(released.workspace.models.glob("*"))
 
 
 def test_a_training_whose_folder_a_takedown_removed_says_so(
