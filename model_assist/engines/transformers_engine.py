@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,17 +98,33 @@ class TransformersEngine:
             else {"do_sample": False}
         )
         with torch.inference_mode():
+            begun = self._read_once(inputs, sampling.num_samples)
             tokens = self._loaded.model.generate(
-                **inputs,
-                max_new_tokens=sampling.max_tokens,
-                num_return_sequences=sampling.num_samples,
-                **drawn,
+                **begun, max_new_tokens=sampling.max_tokens, **drawn
             )
         seconds = (time.perf_counter() - start) / len(tokens)
         width = inputs["input_ids"].shape[1]
         texts = [self._read(row.tolist(), seconds) for row in tokens[:, width:]]
         step = sampling.num_samples
         return [texts[first : first + step] for first in range(0, len(texts), step)]
+
+    def _read_once(self, inputs: BatchFeature, num_samples: int) -> dict[str, Any]:
+        """Return what `generate` goes on from: each prompt with its images read once for all texts.
+
+        The library would read them once for every text.
+        """
+        model = self._loaded.model
+        cache = model(**inputs, use_cache=True, logits_to_keep=1).cache
+        cache.crop(-1)  # the last token is read again: what follows it is drawn from its logits
+        cache.batch_repeat_interleave(num_samples)
+        # Where the text after the images stands; the model keeps it between calls.
+        places = model.model.rope_deltas
+        model.model.rope_deltas = places.repeat_interleave(num_samples, dim=0)
+        return {
+            "input_ids": inputs["input_ids"].repeat_interleave(num_samples, dim=0),
+            "attention_mask": inputs["attention_mask"].repeat_interleave(num_samples, dim=0),
+            "cache": cache,
+        }
 
     def _read(self, tokens: list[int], seconds: float) -> Written:
         tokenizer = self._loaded.processor.tokenizer

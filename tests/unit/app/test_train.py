@@ -123,14 +123,16 @@ def test_a_run_that_was_killed_goes_on_with_the_same_losses(
     assert resumed.losses == pytest.approx(whole.losses, abs=1e-5)
 
 
+@pytest.mark.parametrize("family", ["untrained", "untrained_qwen3"])
 def test_a_lora_is_merged_and_moves_the_language_model_alone(
-    released: Studio, untrained: Path
+    released: Studio, family: str, request: pytest.FixtureRequest
 ) -> None:
     from safetensors.torch import load_file
 
-    overrides = (f"base={untrained}", *STEPS, "max_steps=2", "lora_rank=4", "lora_alpha=8")
+    base: Path = request.getfixturevalue(family)
+    overrides = (f"base={base}", *STEPS, "max_steps=2", "lora_rank=4", "lora_alpha=8")
     trained = train(released, overrides=overrides)
-    before = load_file(untrained / "model.safetensors")
+    before = load_file(base / "model.safetensors")
     after = load_file(trained.path / "model.safetensors")
     moved = {name for name in before if not before[name].equal(after[name])}
     assert set(before) == set(after)
@@ -138,8 +140,12 @@ def test_a_lora_is_merged_and_moves_the_language_model_alone(
     assert not any("visual" in name or "embed" in name for name in moved)
 
 
-def test_grpo_counts_what_teaches_nothing_and_registers(released: Studio, untrained: Path) -> None:
-    overrides = (f"base={untrained}", "max_steps=2", "batch_size=4", "num_generations=2")
+@pytest.mark.parametrize("family", ["untrained", "untrained_qwen3"])
+def test_grpo_counts_what_teaches_nothing_and_registers(
+    released: Studio, family: str, request: pytest.FixtureRequest
+) -> None:
+    base = request.getfixturevalue(family)
+    overrides = (f"base={base}", "max_steps=2", "batch_size=4", "num_generations=2")
     trained = train(released, recipe="grpo", overrides=(*overrides, "max_completion_tokens=8"))
     assert set(trained.losses) == {1, 2}
     # A model that has learned nothing keeps no form, so every text earns nothing.

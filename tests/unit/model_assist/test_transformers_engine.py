@@ -42,17 +42,23 @@ def request(seed: int, title: str = "Mug") -> DraftRequest:
 REQUESTS = [request(0), request(10, "A rather longer title of a red mug"), request(20, "")]
 
 
+@pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
+def model_folder(request: pytest.FixtureRequest, untrained: Path, untrained_qwen3: Path) -> Path:
+    """Everything here holds for both families."""
+    return untrained if request.param == "qwen2_5_vl" else untrained_qwen3
+
+
 @pytest.fixture(scope="module")
-def engine(untrained: Path) -> TransformersEngine:
-    return TransformersEngine(load_model(untrained), "creative4u-1", batch_size=4)
+def engine(model_folder: Path) -> TransformersEngine:
+    return TransformersEngine(load_model(model_folder), "creative4u-1", batch_size=4)
 
 
 def asked(mode: Mode = "answer") -> list[Presentation]:
     return [present(each, "AB", mode) for each in REQUESTS]
 
 
-def test_a_batch_scores_as_one_by_one(engine: TransformersEngine, untrained: Path) -> None:
-    alone = TransformersEngine(load_model(untrained), "x", batch_size=1)
+def test_a_batch_scores_as_one_by_one(engine: TransformersEngine, model_folder: Path) -> None:
+    alone = TransformersEngine(load_model(model_folder), "x", batch_size=1)
     together = engine.score(asked())
     assert together.shape == (3,)
     assert len({round(score, 3) for score in together}) == 3
@@ -61,9 +67,9 @@ def test_a_batch_scores_as_one_by_one(engine: TransformersEngine, untrained: Pat
 
 
 def test_a_score_is_the_difference_of_the_two_digits_after_the_tag(
-    engine: TransformersEngine, untrained: Path
+    engine: TransformersEngine, model_folder: Path
 ) -> None:
-    loaded = load_model(untrained)
+    loaded = load_model(model_folder)
     [one] = asked()[:1]
     text = loaded.processor.apply_chat_template(
         one.prompt, tokenize=False, add_generation_prompt=True
@@ -76,9 +82,9 @@ def test_a_score_is_the_difference_of_the_two_digits_after_the_tag(
 
 
 def test_what_a_model_holds_before_it_answers_is_what_its_score_is_read_from(
-    engine: TransformersEngine, untrained: Path
+    engine: TransformersEngine, model_folder: Path
 ) -> None:
-    loaded = load_model(untrained)
+    loaded = load_model(model_folder)
     states = engine.embed(asked())
     weights = loaded.model.lm_head.weight[list(loaded.digit_ids)].detach().double().numpy()
     np.testing.assert_allclose(states @ (weights[0] - weights[1]), engine.score(asked()), atol=1e-4)
@@ -112,10 +118,44 @@ def test_writing_draws_by_seed_and_says_what_was_cut(engine: TransformersEngine)
     assert [[e.text for e in texts] for texts in other] != [[e.text for e in t] for t in first]
 
 
-def test_the_likeliest_text_does_not_hang_on_the_batch(
-    engine: TransformersEngine, untrained: Path
+def test_all_texts_of_a_presentation_go_on_from_one_reading_of_its_images(
+    model_folder: Path,
 ) -> None:
-    alone = TransformersEngine(load_model(untrained), "x", batch_size=1)
+    loaded = load_model(model_folder)
+    seen: list[int] = []
+    eyes = loaded.model.model.visual
+    eyes.register_forward_hook(
+        lambda _eyes, _args, told, _out: seen.append(len(told["grid_thw"])), with_kwargs=True
+    )
+    sampling = Sampling(num_samples=3, max_tokens=8, seed=5)
+    written = TransformersEngine(loaded, "x").write(asked("chain"), sampling)
+    assert seen == [2 * len(REQUESTS)]
+    # The library's own way, which reads prompt and images once for every text.
+    prompts = [
+        loaded.processor.apply_chat_template(e.prompt, tokenize=False, add_generation_prompt=True)
+        for e in asked("chain")
+    ]
+    inputs = loaded.processor(
+        text=prompts,
+        images=[image for each in asked("chain") for image in each.images],
+        padding=True,
+        padding_side="left",
+        return_tensors="pt",
+    )
+    torch.manual_seed(5)
+    tokens = loaded.model.generate(
+        **inputs, max_new_tokens=8, num_return_sequences=3, do_sample=True, top_k=0, top_p=0.99
+    )
+    texts = loaded.processor.tokenizer.batch_decode(
+        tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+    )
+    assert [each.text for texts in written for each in texts] == texts
+
+
+def test_the_likeliest_text_does_not_hang_on_the_batch(
+    engine: TransformersEngine, model_folder: Path
+) -> None:
+    alone = TransformersEngine(load_model(model_folder), "x", batch_size=1)
     greedy = Sampling(temperature=0, max_tokens=5)
     texts = [[each.text for each in texts] for texts in engine.write(asked("chain"), greedy)]
     assert texts == [[e.text for e in texts] for texts in alone.write(asked("chain"), greedy)]
@@ -219,7 +259,7 @@ def lose_image_token(folder: Path) -> None:
         (name_a_lost_part, "cannot be read as a model"),
         (leave_an_adapter, r"holds no model\.safetensors"),
         (lambda folder: change_config(folder, hidden_size=48), "cannot be read as a model"),
-        (lambda folder: change_config(folder, hidden_size="x"), "cannot be read as a model"),
+        (lambda folder: change_config(folder, hidden_size="x"), "field .hidden_size"),
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), "has no processor"),
         (lambda folder: (folder / "chat_template.jinja").unlink(), "has no chat template"),
         (lambda folder: (folder / "chat_template.jinja").write_text("{{"), "has no chat template"),
@@ -232,10 +272,10 @@ def lose_image_token(folder: Path) -> None:
     ],
 )
 def test_a_folder_that_is_no_comparative_model_is_refused(
-    untrained: Path, tmp_path: Path, spoil: Callable[[Path], object], problem: str
+    model_folder: Path, tmp_path: Path, spoil: Callable[[Path], object], problem: str
 ) -> None:
     folder = tmp_path / "copy"
-    shutil.copytree(untrained, folder)
+    shutil.copytree(model_folder, folder)
     spoil(folder)
     with pytest.raises(InputError, match=problem):
         load_model(folder)
