@@ -80,7 +80,7 @@ def train_creative4u(
         from model_assist.creative4u.loading import load_model
         from model_assist.engines.transformers_engine import TransformersEngine
         from model_assist.recipes import grpo, sft
-        from model_assist.recipes.run import is_main
+        from model_assist.recipes.run import check_machine, is_main
         from model_assist.recipes.settings import read_settings
     chosen = find_config(config, recipe) if config else None
     settings = (
@@ -93,6 +93,7 @@ def train_creative4u(
             "fsdp shards a model over several processes, and this is one alone",
             hint="torchrun --nproc-per-node 8 -m app.cli train creative4u …, or fsdp=false.",
         )
+    check_machine(settings)
     base, name = _find_base(studio, settings.base)
     work = studio.workspace.trainings / _name_run(manifest, recipe, settings, name)
     folder = studio.workspace.releases / release

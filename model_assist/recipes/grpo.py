@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 from pydantic import Field, model_validator
 from transformers import set_seed
@@ -34,6 +33,7 @@ from model_assist.recipes.run import (
     list_arguments,
     load_rows,
     make_adapter,
+    order_rows,
     read_losses,
     train_and_save,
 )
@@ -166,14 +166,6 @@ def _open_rollouts(settings: GRPOSettings, work: Path) -> Iterator[ServerRollout
         yield rollouts
     finally:
         rollouts.close()
-
-
-def order_rows(rows: datasets.Dataset, seed: int) -> datasets.Dataset:
-    """Return the rows in a drawn order of pairs, both orders of a pair beside each other."""
-    pair_ids = np.array(rows["pair_id"])
-    _, number = np.unique(pair_ids, return_inverse=True)
-    drawn = np.random.default_rng(seed).permutation(number.max() + 1)
-    return rows.select(np.argsort(drawn[number], kind="stable").tolist())
 
 
 def _text(completion: Completion) -> str:

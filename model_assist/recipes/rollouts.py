@@ -20,7 +20,7 @@ from trl import GRPOTrainer
 
 from creativepair.errors import StateError
 from creativepair.prompts import Message
-from model_assist.engines.endpoint import Answer, Caller, Endpoint, to_chat
+from model_assist.engines.endpoint import VLLM_SAMPLING, Answer, Caller, Endpoint, to_chat
 
 _MOST_APART = 0.1
 """Mean difference of log-probabilities, natural logarithm: bfloat16 stays far below it."""
@@ -110,6 +110,8 @@ class ServerRollouts:
                 "messages": to_chat(prompt, _list_images(prompt)),
                 "max_tokens": trainer.max_completion_length,
                 "temperature": self._temperature,
+                "top_p": 1.0,
+                **VLLM_SAMPLING,
                 "seed": seed,
                 "logprobs": True,
                 "return_token_ids": True,

@@ -7,17 +7,21 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import datasets
+import numpy as np
 import torch
 from peft import LoraConfig
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from transformers import Trainer
+from transformers import Trainer, TrainerState
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-from creativepair.errors import StateError
+from creativepair.errors import InputError, StateError
 from model_assist.creative4u.loading import Loaded, load_model
 
+_SHOWN_OF_A_TEXT = 40
+_CHECKPOINT = "checkpoint-"
 _STATE_FILE = "trainer_state.json"  # of a checkpoint, written last
 # Attention and MLP of the language model: an adapter on the vision tower is dropped by vLLM.
 _ADAPTED = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -86,12 +90,35 @@ class Start:
         # The trainer's own way back reads no weight of a Qwen2.5-VL: they lie under the names of an
         # earlier release of the library, and it only warns. An adapter it does read.
         source = base if checkpoint is None or settings.lora_rank else checkpoint
-        loaded = load_model(source, device="cpu", dtype=settings.precision)
+        # AdamW loses steps of 1e-5 in bfloat16 weights: what trains is float32, under autocast.
+        # FSDP makes its shards so by itself, and a LoRA is so on any base.
+        is_kept = settings.fsdp or settings.lora_rank is not None
+        dtype = settings.precision if is_kept else "float32"
+        loaded = load_model(source, device="cpu", dtype=dtype)
+        # Where GRPO finds what its KL is held against: the base, not a checkpoint.
+        loaded.model.config._name_or_path = str(base)
         if settings.max_pixels:  # saved with the model, which then is served as it was trained
             size = loaded.processor.image_processor.size
             size["longest_edge"] = settings.max_pixels
             size["shortest_edge"] = min(size["shortest_edge"], settings.max_pixels)
         return cls(loaded, checkpoint)
+
+
+def check_machine(settings: RunSettings) -> None:
+    """Refuse what this machine cannot do, before anything is read.
+
+    Raises:
+        InputError: when shards want GPUs and there is none, or curves go where nothing is.
+    """
+    if settings.fsdp and not torch.cuda.is_available():
+        raise InputError(
+            "fsdp shards a model over GPUs, and there is none", hint="Train with fsdp=false."
+        )
+    known = ("none", *INTEGRATION_TO_CALLBACK)
+    if settings.report_to not in known:
+        raise InputError(
+            f"report_to={settings.report_to} is no tracker", hint=f"Use {', '.join(known)}."
+        )
 
 
 def list_arguments(settings: RunSettings, work: Path, num_steps: float) -> dict[str, Any]:
@@ -136,8 +163,15 @@ def train_and_save(
 
     Of several processes the first alone writes.
     """
-    with redirect_stdout(sys.stderr):  # the trainer prints its losses
-        trainer.train(resume_from_checkpoint=str(start.checkpoint) if start.checkpoint else None)
+    if _is_over(start.checkpoint, settings):
+        # The trainer would take one more step.
+        trainer.state = TrainerState.load_from_json(str(start.checkpoint / _STATE_FILE))
+        if settings.lora_rank:
+            trainer.model.load_adapter(str(start.checkpoint), trainer.model.active_adapter)
+    else:
+        resumed = str(start.checkpoint) if start.checkpoint else None
+        with redirect_stdout(sys.stderr):  # the trainer prints its losses
+            trainer.train(resume_from_checkpoint=resumed)
     accelerator = trainer.accelerator
     model = accelerator.unwrap_model(trainer.model)
     if settings.lora_rank:
@@ -148,6 +182,14 @@ def train_and_save(
         start.loaded.processor.save_pretrained(out)
     logged: list[dict[str, float]] = trainer.state.log_history
     return logged
+
+
+def _is_over(checkpoint: Path | None, settings: RunSettings) -> TypeGuard[Path]:
+    """Tell whether a run was cut off after its last step, before it was saved."""
+    if checkpoint is None or settings.max_steps < 1 or settings.fsdp:
+        return False
+    step = int(checkpoint.name.removeprefix(_CHECKPOINT))
+    return step >= settings.max_steps
 
 
 def is_main() -> bool:
@@ -166,13 +208,13 @@ def find_checkpoint(folder: Path) -> Path | None:
     Every process that trains looks, so each may find some of it gone.
     """
     found = []
-    for path in folder.glob("checkpoint-*"):
+    for path in folder.glob(f"{_CHECKPOINT}*"):
         try:
             json.loads((path / _STATE_FILE).read_bytes())
         except (OSError, ValueError):
             shutil.rmtree(path, ignore_errors=True)
             continue
-        found.append((int(path.name.removeprefix("checkpoint-")), path))
+        found.append((int(path.name.removeprefix(_CHECKPOINT)), path))
     return max(found)[1] if found else None
 
 
@@ -183,7 +225,7 @@ def load_rows(release: Path, config: str, work: Path) -> datasets.Dataset:
         work: of the run: the library keeps a copy of the rows in it, images too.
 
     Raises:
-        StateError: when there are none.
+        StateError: when there are none, or a text in one holds a special token.
     """
     if not list((release / "data" / config).glob("train-*.parquet")):
         raise StateError(
@@ -191,4 +233,28 @@ def load_rows(release: Path, config: str, work: Path) -> datasets.Dataset:
             hint="Have chains approved at the desk, and build a release with this configuration.",
         )
     cache = str(work / "rows")
-    return datasets.load_dataset(str(release), config, split="train", cache_dir=cache)
+    rows = datasets.load_dataset(str(release), config, split="train", cache_dir=cache)
+    _refuse_special_tokens(release, config, rows)
+    return rows
+
+
+def order_rows(rows: datasets.Dataset, seed: int) -> datasets.Dataset:
+    """Return the rows in a drawn order of pairs, both orders of a pair beside each other."""
+    pair_ids = np.array(rows["pair_id"])
+    _, number = np.unique(pair_ids, return_inverse=True)
+    drawn = np.random.default_rng(seed).permutation(number.max() + 1)
+    return rows.select(np.argsort(drawn[number], kind="stable").tolist())
+
+
+def _refuse_special_tokens(release: Path, config: str, rows: datasets.Dataset) -> None:
+    """Refuse texts that would stand for an image or an end; our releases let none out."""
+    said = [name for name in ("prompt", "completion") if name in rows.column_names]
+    for row in rows.select_columns(["pair_id", "order", *said]):
+        parts = [part for name in said for message in row[name] for part in message["content"]]
+        if found := [part["text"] for part in parts if "<|" in (part["text"] or "")]:
+            at = found[0].index("<|")
+            raise StateError(
+                f"release {release.name}, {config}: pair {row['pair_id']} in order {row['order']} "
+                f"holds a special token: {found[0][at : at + _SHOWN_OF_A_TEXT]!r}",
+                hint="Judge the pair again without it, and build another release.",
+            )

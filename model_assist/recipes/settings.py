@@ -33,19 +33,34 @@ def read_settings(
         *parents, name = key.split(".")
         place = told
         for parent in parents:
-            place = place.setdefault(parent, {})
-        if not sign:
+            place = place.setdefault(parent, {}) if isinstance(place, dict) else place
+        if not sign or not isinstance(place, dict):
             raise InputError(f"{override!r} is not key=value", hint=f"See {defaults}.")
-        place[name] = yaml.safe_load(value)
+        try:
+            place[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"{override!r} has no value: {error}", hint="Quote it.") from error
     try:
         return kind.model_validate(told)
     except ValidationError as error:
         raise InputError(f"settings: {error}", hint=f"See {defaults}.") from error
 
 
+class _Strict(yaml.SafeLoader):  # type: ignore[misc]  # its base is Any to mypy
+    """Takes no key twice: the second would count, and nobody would see the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of a node."""
+        keys = [key.value for key, _ in node.value]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise yaml.YAMLError(f"{', '.join(twice)} stands twice")
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
+        return mapping
+
+
 def _load(path: Path) -> dict[str, Any]:
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        told = yaml.load(path.read_text(encoding="utf-8"), _Strict)  # noqa: S506 (a safe loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read: {error}", hint="Name a YAML file.") from error
     if not isinstance(told, dict):

@@ -16,9 +16,7 @@ from pydantic import Field
 from transformers import set_seed
 from trl import SFTConfig, SFTTrainer
 
-from creativepair.errors import StateError
 from creativepair.prompts import ask_at_once
-from creativepair.wording import find_tags
 from model_assist.recipes.run import (
     RunSettings,
     Start,
@@ -26,6 +24,7 @@ from model_assist.recipes.run import (
     list_arguments,
     load_rows,
     make_adapter,
+    order_rows,
     read_losses,
     train_and_save,
 )
@@ -76,32 +75,16 @@ def mix_rows(release: Path, work: Path, settings: SFTSettings) -> datasets.Datas
     """Return the rows to learn from, shuffled: prompt, completion, images.
 
     Raises:
-        StateError: when there are no chains, or one holds what would stand for an image or an end.
+        StateError: when there are no chains, or a text holds a special token.
     """
-    rows = load_rows(release, "cot", work)
-    _refuse_tags(release, rows)
-    chains = rows.select_columns(["prompt", "completion", "images"])
+    chains = load_rows(release, "cot", work).select_columns(["prompt", "completion", "images"])
     num_answers = round(len(chains) * settings.answer_share / (1 - settings.answer_share))
-    asked = load_rows(release, "prompts", work)
-    order = np.random.default_rng(settings.seed).permutation(len(asked))
-    answers = asked.select(order[:num_answers].tolist()).map(
+    asked = order_rows(load_rows(release, "prompts", work), settings.seed)
+    # Pair by pair, so that both orders come in; again from the start where the share wants more.
+    answers = asked.select((np.arange(num_answers) % len(asked)).tolist()).map(
         _answer_at_once, features=chains.features, remove_columns=["pair_id", "order", "label"]
     )
     return datasets.concatenate_datasets([chains, answers]).shuffle(seed=settings.seed)
-
-
-def _refuse_tags(release: Path, rows: datasets.Dataset) -> None:
-    """Refuse rationales with tags: releases let none out, but older ones did not look."""
-    for row in rows.select_columns(["pair_id", "order", "completion"]):
-        text = row["completion"][0]["content"][0]["text"]
-        for line in text.splitlines():
-            rationale = line.partition(" | ")[2]
-            if tags := find_tags(rationale):
-                raise StateError(
-                    f"release {release.name}, cot: pair {row['pair_id']} in order {row['order']} "
-                    f"has what models read as a tag: {', '.join(tags)}",
-                    hint="Judge the pair again without it, and build another release.",
-                )
 
 
 def _answer_at_once(row: Mapping[str, Any]) -> Row:

@@ -3,19 +3,22 @@
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from app.bootstrap import Studio, open_studio
+from app.commands import train as train_command
 from app.commands.draft import draft_pairs
-from app.commands.evaluate import evaluate_creative4u
+from app.commands.evaluate import Told, evaluate_creative4u
 from app.commands.takedown import take_down_creative
 from app.commands.train import Recipe, TrainReport, find_config, train_creative4u
 from creativepair.errors import InputError, StateError
@@ -23,6 +26,7 @@ from creativepair.records import PairStatus
 from creativepair.store import pairs
 from exports.builder import build_release
 from exports.listing import read_manifest
+from model_assist.creative4u.comparison import Compared
 from model_assist.recipes import CONFIGS
 from model_assist.registry import read_model
 
@@ -31,10 +35,12 @@ if TYPE_CHECKING:
 
 pytest.importorskip("trl", reason="the extra train is not installed: make suite")
 
+import torch
+
 from model_assist.creative4u.loading import load_model
 from model_assist.recipes import grpo, sft
-from model_assist.recipes.grpo import GRPOSettings
-from model_assist.recipes.run import RunSettings
+from model_assist.recipes.grpo import Completion, GRPOSettings
+from model_assist.recipes.run import RunSettings, Start, list_arguments
 from model_assist.recipes.settings import read_settings
 from model_assist.recipes.sft import SFTSettings
 
@@ -123,6 +129,133 @@ def test_a_run_that_was_killed_goes_on_with_the_same_losses(
     assert resumed.losses == pytest.approx(whole.losses, abs=1e-5)
 
 
+class BrokenOffError(Exception):
+    """Ends a run at a step, as an error in it would."""
+
+
+def stop_at(step: int, trainer: str) -> AbstractContextManager[object]:
+    """Have the trainers of a recipe break off after a step."""
+    import trl
+    from transformers import TrainerCallback
+
+    class Stopper(TrainerCallback):  # type: ignore[misc]  # its base is Any to mypy
+        def on_step_end(self, args: object, state: object, control: object, **_: object) -> None:
+            if state.global_step == step:  # type: ignore[attr-defined]  # of TrainerState
+                raise BrokenOffError
+
+    module = "grpo" if trainer == "GRPOTrainer" else "sft"
+    kind = getattr(trl, trainer)
+    return patch(
+        f"model_assist.recipes.{module}.{trainer}",
+        lambda **told: kind(**told, callbacks=[Stopper()]),
+    )
+
+
+@pytest.mark.parametrize("adapted", [(), ("lora_rank=4",)])
+def test_grpo_goes_on_with_the_same_losses_and_the_same_reference(
+    released: Studio, untrained: Path, adapted: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def earn(_self: object, completions: Sequence[Completion], **_: object) -> list[float]:
+        return [float(len(str(each)) % 3) for each in completions]  # rewards that are not all equal
+
+    monkeypatch.setattr(grpo.Rewards, "keep_form", earn)
+    told = "max_steps=4 batch_size=4 num_generations=2 kl=0.5 max_completion_tokens=8 save_steps=2"
+    overrides = (f"base={untrained}", *told.split(), "log_steps=1", "learning_rate=0.01", *adapted)
+    whole = train(released, recipe="grpo", overrides=overrides)
+    assert whole.losses[3] != 0 != whole.losses[4]
+    with pytest.raises(BrokenOffError), stop_at(3, "GRPOTrainer"):
+        train(released, recipe="grpo", overrides=overrides)
+    resumed = train(released, recipe="grpo", overrides=overrides)
+    assert resumed.losses == pytest.approx(whole.losses, abs=1e-5)
+
+
+@pytest.mark.parametrize("adapted", [(), ("lora_rank=4",)])
+def test_a_run_that_broke_off_after_its_last_step_takes_no_further_one(
+    released: Studio, untrained: Path, adapted: tuple[str, ...]
+) -> None:
+    from safetensors.torch import load_file
+
+    overrides = (f"base={untrained}", *STEPS, "max_steps=2", *adapted)
+    whole = train(released, overrides=overrides)
+    with (
+        pytest.raises(BrokenOffError),
+        patch("model_assist.recipes.run.is_main", side_effect=BrokenOffError),
+    ):
+        train(released, overrides=overrides)
+    resumed = train(released, overrides=overrides)
+    assert resumed.losses == whole.losses
+    one, other = (load_file(each.path / "model.safetensors") for each in (whole, resumed))
+    assert all(weights.equal(other[name]) for name, weights in one.items())
+
+
+def test_grpo_trains_as_its_settings_say(
+    released: Studio, untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+
+    def note(**arguments: object) -> None:
+        told.update(arguments)
+        raise BrokenOffError
+
+    monkeypatch.setattr(grpo, "GRPOTrainer", note)
+    overrides = (f"base={untrained}", "batch_size=4", "num_generations=2", "kl=0.3")
+    with pytest.raises(BrokenOffError):
+        train(released, recipe="grpo", overrides=(*overrides, "temperature=0.7"))
+    args = told["args"]
+    assert (args.beta, args.temperature, args.num_generations) == (0.3, 0.7, 2)
+    assert args.shuffle_dataset is False  # both orders of a pair share a batch
+    pair_ids = told["train_dataset"]["pair_id"][:]
+    assert pair_ids[0::2] == pair_ids[1::2]
+    assert [each.__name__ for each in told["reward_funcs"]] == ["keep_form", "be_right"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9])
+def test_answers_at_once_are_the_share_that_is_asked_for_in_both_orders(
+    released: Studio, tmp_path: Path, share: float
+) -> None:
+    settings = read_settings(SFTSettings, sft.SETTINGS, (f"answer_share={share}",))
+    rows = sft.mix_rows(released.workspace.releases / "0.1.0", tmp_path, settings)
+    texts = [each[0]["content"][0]["text"] for each in rows["completion"]]
+    answers = [text for text in texts if text.startswith("<answer>")]
+    assert len(answers) == pytest.approx(share * len(texts), abs=1)
+    if answers:
+        ones = answers.count("<answer>1</answer>")
+        assert ones == pytest.approx(len(answers) / 2, abs=1)
+
+
+def test_whole_weights_learn_in_float32_whatever_the_products_are(
+    released: Studio, untrained: Path, tmp_path: Path
+) -> None:
+    def find(*overrides: str) -> Any:
+        settings = read_settings(SFTSettings, sft.SETTINGS, ("precision=bfloat16", *overrides))
+        assert list_arguments(settings, tmp_path, 1)["bf16"]
+        return Start.find(untrained, tmp_path, settings).loaded.model.dtype
+
+    assert find() == torch.float32
+    assert find("lora_rank=4") == torch.bfloat16
+
+
+def test_the_temperature_of_a_model_is_fitted_where_it_was_measured(
+    released: Studio, untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lead = np.array([3.0, 3.0, 3.0, -3.0])
+    told = Told(["i"] * 4, ["A", "A", "B", "B"], [None] * 4, [("x", "y")] * 4)
+    whole = read_manifest(released.workspace, "0.1.0")
+    counts = whole.counts.model_copy(update={"splits": {"train": 4, "validation": 4}})
+    standing = whole.model_copy(update={"counts": counts})
+    monkeypatch.setattr(train_command, "read_standing", lambda _studio, _version: standing)
+    monkeypatch.setattr(
+        train_command, "compare_split", lambda *_args, **_told: (Compared(lead, -lead), told)
+    )
+    monkeypatch.setattr(train_command, "FEWEST_FITTED", 4)
+    trained = train(released, overrides=(f"base={untrained}", *STEPS, "max_steps=1"))
+    # Three of four are right: sigmoid(3 / T) is ¾.
+    assert trained.metrics["temperature"] == pytest.approx(3 / np.log(3), rel=1e-3)
+    assert trained.metrics["validation_accuracy"] == 0.75
+    record = read_model(released.workspace.models, trained.model_version)
+    assert record.training.metrics["temperature"] == trained.metrics["temperature"]
+
+
 @pytest.mark.parametrize("family", ["untrained", "untrained_qwen3"])
 def test_a_lora_is_merged_and_moves_the_language_model_alone(
     released: Studio, family: str, request: pytest.FixtureRequest
@@ -193,7 +326,7 @@ def test_a_release_without_chains_and_a_withdrawn_one_teach_nothing(
         train_creative4u(released, release="0.1.0")
 
 
-def test_a_chain_with_a_tag_is_named_before_anything_is_trained(
+def test_a_chain_with_a_special_token_is_named_before_anything_is_trained(
     released: Studio, untrained: Path
 ) -> None:
     [path] = (released.workspace.releases / "0.1.0" / "data" / "cot").glob("train-*")
@@ -205,7 +338,7 @@ def test_a_chain_with_a_tag_is_named_before_anything_is_trained(
     field = table.schema.field(number)
     pq.write_table(table.set_column(number, field, pa.array(said, field.type)), path)
     pair, order = table["pair_id"][2].as_py(), table["order"][2].as_py()
-    wanted = rf"pair {pair} in order {order} has .* a tag: <\|image_pad\|>"
+    wanted = rf"pair {pair} in order {order} holds a special token: .<\|image_pad\|>"
     with pytest.raises(StateError, match=wanted):
         train(released, overrides=(f"base={untrained}", *STEPS))
     assert not list(released.workspace.models.glob("*"))
