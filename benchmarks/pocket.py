@@ -232,19 +232,24 @@ def show(estimate: Estimate, *, interval: bool = False) -> str:
     return f"{estimate.value:.3f}{within if interval else ''}"
 
 
+def click(pairs: Pairs, impressions: int, *, seed: int = 0) -> Compared:
+    """Compare by drawn clicks."""
+    return compare_by_clicks(impressions, pairs.ctr_a, pairs.ctr_b, pairs.images, seed=seed)
+
+
 def print_clicks(pairs: Pairs, model: Compared) -> None:
     """Print what clicks say, and where they say as much as the model."""
     print("\nCTR evidence, all pairs\n\n| impressions of each | accuracy | gap of 20 % or more |")
     print("|---|---|---|")
     for impressions in IMPRESSIONS:
-        clicks = compare_by_clicks(impressions, pairs.ctr_a, pairs.ctr_b)
+        clicks = click(pairs, impressions)
         shares = [share_right(clicks, pairs, chosen) for chosen in (pairs.wide | True, pairs.wide)]
         print(f"| {impressions:,} | {shares[0]:.3f} | {shares[1]:.3f} |")
     everything = pairs.wide | True
     wanted = share_right(model, pairs, everything)
     grid = np.unique(np.logspace(1, 6, 200).astype(int)).tolist()
     found = [
-        mean([share_right(compare_by_clicks(n, pairs.ctr_a, pairs.ctr_b, seed=s), pairs, everything)
+        mean([share_right(click(pairs, n, seed=s), pairs, everything)
               for s in range(5)])
         for n in grid
     ]  # fmt: skip
@@ -255,10 +260,7 @@ def print_clicks(pairs: Pairs, model: Compared) -> None:
 
 def print_selection(pairs: Pairs, compared: dict[str, Compared]) -> None:
     """Print how well each chooses from the ads of an item."""
-    clicks = {
-        f"clicks, {n:,} impressions": compare_by_clicks(n, pairs.ctr_a, pairs.ctr_b)
-        for n in IMPRESSIONS
-    }
+    clicks = {f"clicks, {n:,} impressions": click(pairs, n) for n in IMPRESSIONS}
     found = {
         name: measure_selection(each.prob_a(), pairs.better, pairs.images, pairs.item)
         for name, each in (compared | clicks).items()

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 from scipy.special import logit
 
 from creativepair.chain import ORDERS
-from creativepair.estimates import Flags, Floats
+from creativepair.estimates import Flags, Floats, Ints
 from creativepair.evidence import SharedCounts, estimate
 from model_assist.creative4u.comparison import Compared, present
 from model_assist.drafters.drafter import DraftedChain, DraftRequest
@@ -90,17 +90,23 @@ def read_states(engine: Embedder, requests: Sequence[DraftRequest]) -> Floats:
     return states[0::2] - states[1::2]
 
 
-def compare_by_clicks(impressions: int, ctr_a: Floats, ctr_b: Floats, *, seed: int = 0) -> Compared:
+def compare_by_clicks(
+    impressions: int, ctr_a: Floats, ctr_b: Floats, images: Ints, *, seed: int = 0
+) -> Compared:
     """Compare by the CTR evidence of drawn clicks, as pairs are labelled; a tie without any.
 
     Args:
         impressions: of each image, 0 and up.
         ctr_a, ctr_b: true, [n].
+        images: numbers of A and of B, [n, 2]; an image has the same clicks in all its pairs.
     """
-    rng = np.random.default_rng(seed)
-    shown = np.full(len(ctr_a), float(impressions))
-    clicks_a, clicks_b = (rng.binomial(impressions, ctr).astype(float) for ctr in (ctr_a, ctr_b))
-    counts = SharedCounts(np.arange(len(ctr_a)), shown, clicks_a, shown, clicks_b)
+    number, place = np.unique(images, return_inverse=True)
+    a, b = place.reshape(-1, 2).T
+    ctr = np.empty(len(number))
+    ctr[a], ctr[b] = ctr_a, ctr_b
+    clicks = np.random.default_rng(seed).binomial(impressions, ctr).astype(float)
+    shown = np.full(len(a), float(impressions))
+    counts = SharedCounts(np.arange(len(a)), shown, clicks[a], shown, clicks[b])
     prob_a = np.nan_to_num(estimate(counts, 2 * shown).prob_a, nan=0.5)
     return _symmetric(np.clip(logit(prob_a), -_MOST_LEAD, _MOST_LEAD))
 

@@ -104,7 +104,7 @@ def measure_comparer(
     rng = np.random.default_rng(seed)
     one = np.where(rng.random(n) < 0.5, right_ab, right_ba)
     read = ~np.isnan(compared.z)
-    flipped = read & (np.sign(compared.lead_ab) == np.sign(compared.lead_ba))
+    flipped = read & (compared.lead_ab * compared.lead_ba > 0)  # a tie names neither image
     leads = np.stack([compared.lead_ab, compared.lead_ba])
     named_first = np.where(np.isnan(leads), 0.0, (np.sign(leads) + 1) / 2).sum(axis=0)
     num_read = (~np.isnan(leads)).sum(axis=0)

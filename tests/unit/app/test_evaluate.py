@@ -1,7 +1,7 @@
 """Measuring a model on a release; the model here compares as the evidence drafter does."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,19 @@ from scipy.special import logit
 
 from app.bootstrap import Studio, open_studio
 from app.commands import evaluate
-from app.commands.evaluate import evaluate_creative4u
+from app.commands.evaluate import compare_split, evaluate_creative4u
+from creativepair.chain import Chain, Finding
 from creativepair.errors import InputError, StateError
-from creativepair.protocol import load_protocol
+from creativepair.protocol import Verdict, load_protocol
 from creativepair.rubric import CRITERIA
 from exports.builder import build_release
 from exports.listing import read_manifest
+from exports.manifest import Manifest
+from exports.parquet import Record
 from exports.splits import SPLITS, Split
 from exports.withdrawal import Withdrawal, withdraw_release
+from model_assist.creative4u.comparison import Voted
+from model_assist.creative4u.evaluation import fit_temperature, measure_comparer
 from model_assist.drafters.drafter import DraftRequest
 from model_assist.drafters.evidence import EvidenceDrafter
 from model_assist.engines.engine import Presentation, Sampling, Written
@@ -169,6 +174,62 @@ def test_baselines_that_learn_are_not_measured_on_what_they_learned_from(
     monkeypatch.setattr(evaluate, "FEWEST_FITTED", num + 1)
     few = evaluate_creative4u(released, model="x", release="0.1.0", split=split)
     assert set(few.baselines) == {"always the first", "guess", "evidence drafter"}
+
+
+def test_the_temperature_is_fitted_on_pairs_that_are_not_measured(
+    released: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = read_manifest(released.workspace, "0.1.0")
+    num = manifest.counts.splits["train"]
+    counts = manifest.counts.model_copy(update={"splits": dict.fromkeys(SPLITS, num)})
+    whole = manifest.model_copy(update={"counts": counts})
+    read, asked = evaluate._read, list[Split]()
+
+    def note(studio: Studio, manifest: Manifest, split: Split) -> Iterator[Record]:
+        asked.append(split)
+        return read(studio, manifest, "train")
+
+    monkeypatch.setattr(evaluate, "_read", note)
+    monkeypatch.setattr(evaluate, "read_standing", lambda _studio, _version: whole)
+    monkeypatch.setattr(evaluate, "FEWEST_FITTED", num)
+    compared, told = compare_split(released, whole, Measuring(), "train", limit=num)
+    wanted = fit_temperature(compared.z, told.better)
+    assert abs(wanted - 1) > 0.05
+    asked.clear()
+    found = evaluate_creative4u(released, model="x", release="0.1.0", split="test")
+    assert found.fitted_on == "validation"
+    assert found.model.temperature == pytest.approx(wanted)
+    assert set(asked) == {"train", "validation", "test"}
+    assert asked.count("test") == 1
+    by_hand = measure_comparer(compared, told.better, told.item, temperature=wanted)
+    assert found.model.nll == pytest.approx(by_hand.nll)
+    assert found.baselines["evidence drafter"].temperature == 1.0
+    monkeypatch.setattr(evaluate, "FEWEST_FITTED", num + 1)
+    few = evaluate_creative4u(released, model="x", release="0.1.0", split="test")
+    assert (few.fitted_on, few.model.temperature) == (None, 1.0)
+
+
+def test_what_a_chain_says_is_counted_beside_what_the_reviewed_one_says() -> None:
+    protocol = load_protocol()
+
+    def write(layout: Verdict) -> Chain:
+        return Chain(
+            protocol=protocol.version,
+            findings=(
+                Finding(question="layout", verdict=layout),
+                Finding(question="click", verdict="A"),
+            ),
+        )
+
+    def vote(chain: Chain | None) -> Voted:
+        return Voted((1.0, -1.0), 0.7, chain, "", (), 8, 80, 1.0)
+
+    reviewed = [write(verdict).model_dump_json() for verdict in ("A", "A", "B", "tie")]
+    votes = [vote(write("B")), vote(write("B")), vote(None), vote(write("tie"))]
+    found = evaluate._confuse([*reviewed, None], [*votes, vote(write("A"))], protocol)
+    assert found["layout"] == {("A", "B"): 2, ("B", "—"): 1, ("tie", "tie"): 1}
+    assert found["click"] == {("A", "A"): 3, ("A", "—"): 1}
+    assert set(found) == {"layout", "click"}
 
 
 def test_what_cannot_be_measured_is_refused(released: Studio, tmp_path: Path) -> None:

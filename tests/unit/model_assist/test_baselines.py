@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,6 +15,7 @@ from model_assist.creative4u.baselines import (
     name_first,
 )
 from model_assist.creative4u.comparison import Compared
+from model_assist.creative4u.selection import rank_pool, tabulate
 from model_assist.drafters.drafter import DraftRequest
 
 PROTOCOL = load_protocol("1")
@@ -70,10 +73,20 @@ def test_clicks_say_nothing_without_impressions_and_nearly_all_with_many() -> No
     rng = np.random.default_rng(0)
     ctr_a = rng.uniform(0.01, 0.05, 2_000)
     ctr_b = ctr_a * np.exp(rng.choice([-1, 1], 2_000) * rng.uniform(0.2, 1, 2_000))
+    images = np.arange(4_000).reshape(-1, 2)
     found = [
-        accuracy(compare_by_clicks(shown, ctr_a, ctr_b), ctr_a - ctr_b)
+        accuracy(compare_by_clicks(shown, ctr_a, ctr_b, images), ctr_a - ctr_b)
         for shown in (0, 100, 1_000, 10_000)
     ]
     assert found[0] == 0.5
     assert found == sorted(found)
     assert found[-1] > 0.97
+
+
+def test_an_image_has_the_same_clicks_in_all_its_pairs() -> None:
+    ctr = np.linspace(0.02, 0.021, 6)
+    images = np.array(list(combinations(range(6), 2)))
+    for seed in range(20):
+        found = compare_by_clicks(1_000, ctr[images[:, 0]], ctr[images[:, 1]], images, seed=seed)
+        said = tabulate(found.prob_a(), images)
+        assert rank_pool(said).cycles == 0

@@ -31,6 +31,33 @@ def calibrated(odds: Floats) -> Compared:
     return Compared(odds, -odds)
 
 
+def test_four_pairs_are_measured_as_by_hand() -> None:
+    nan = float("nan")
+    compared = Compared(
+        np.array([2.0, -1.0, 0.0, nan]),
+        np.array([-2.0, -1.0, 0.0, 1.0]),
+        num_texts=32,
+        num_unread=4,
+        num_tokens=640,
+        seconds=2.0,
+    )
+    better = np.array([True, True, False, False])
+    measured = measure_comparer(compared, better, np.arange(4), temperature=2.0)
+    # z is 2, 0, 0 and unknown; P(A) is sigmoid(1) and ½ three times.
+    prob = 1 / (1 + np.exp(-1))
+    assert measured.accuracy.value == pytest.approx((1 + 1 / 2 + 1 / 2 + 0) / 4)
+    assert measured.both_right.value == pytest.approx(1 / 4)
+    assert measured.flips.value == pytest.approx(1 / 3)
+    assert measured.first.value == pytest.approx(3 / 7)
+    assert (measured.flips.n, measured.first.n) == (3, 7)
+    assert measured.unread.value == pytest.approx(1 / 8)
+    assert measured.nll == pytest.approx(-(np.log(prob) + 3 * np.log(1 / 2)) / 4)
+    assert measured.brier == pytest.approx(((1 - prob) ** 2 + 3 / 4) / 4)
+    assert measured.ece == pytest.approx((1 - prob) / 4)
+    assert measured.temperature == 2.0
+    assert (measured.seconds_per_pair, measured.tokens_per_pair) == (0.5, 160)
+
+
 def test_a_lean_to_one_side_costs_single_orders_and_not_both_together() -> None:
     odds, better, item = draw()
     fair = measure_comparer(calibrated(odds), better, item)
