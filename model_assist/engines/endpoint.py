@@ -24,6 +24,11 @@ _SHOWN_OF_AN_ANSWER = 200
 Wait = Callable[[float], None]
 
 
+VLLM_SAMPLING = {"top_k": -1, "repetition_penalty": 1.0}
+"""Against what vLLM takes from a model's own settings when it is not told: those of Qwen2.5-VL have
+`top_k` 1, and all the texts that are drawn would be one. Other servers do not know them."""
+
+
 class RefusedError(StateError):
     """A request that the server would not take, though it may take others."""
 

@@ -13,7 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from creativepair.errors import StateError
-from model_assist.engines.endpoint import Caller, Endpoint, RefusedError, Wait, to_chat
+from model_assist.engines.endpoint import (
+    VLLM_SAMPLING,
+    Caller,
+    Endpoint,
+    RefusedError,
+    Wait,
+    to_chat,
+)
 from model_assist.engines.engine import Presentation, Sampling, Written
 
 ANSWER_TAG = "<answer>"
@@ -108,11 +115,11 @@ class OpenAIEngine:
             "temperature": sampling.temperature,
             "max_tokens": sampling.max_tokens,
         }
-        if asked.schema:
+        if asked.schema:  # keeps stray tokens out by itself, and some servers refuse both
             named = {"name": "findings", "schema": asked.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         else:
-            body["top_p"] = sampling.top_p  # a schema keeps stray tokens out; some refuse both
+            body |= {"top_p": sampling.top_p, **VLLM_SAMPLING}
         texts: list[Written] = []
         # Some servers know no `n` and write one text each time.
         while lacking := sampling.num_samples - len(texts):

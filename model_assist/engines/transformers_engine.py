@@ -100,7 +100,10 @@ class TransformersEngine:
         with torch.inference_mode():
             begun = self._read_once(inputs, sampling.num_samples)
             tokens = self._loaded.model.generate(
-                **begun, max_new_tokens=sampling.max_tokens, **drawn
+                **begun,
+                max_new_tokens=sampling.max_tokens,
+                repetition_penalty=1.0,  # a chain repeats words; models come with other habits
+                **drawn,
             )
         seconds = (time.perf_counter() - start) / len(tokens)
         width = inputs["input_ids"].shape[1]

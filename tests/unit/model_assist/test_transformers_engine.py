@@ -281,6 +281,23 @@ def test_a_folder_that_is_no_comparative_model_is_refused(
         load_model(folder)
 
 
+def test_a_library_that_gives_a_tokenizer_alone_is_not_believed(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoProcessor, AutoTokenizer
+    from transformers.processing_utils import ProcessorMixin
+
+    from model_assist.creative4u.processor import load_processor
+
+    # As it does where torchvision is not installed, without a word.
+    alone = AutoTokenizer.from_pretrained(model_folder)
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", lambda *_args, **_told: alone)
+    found = load_processor(model_folder)
+    assert isinstance(found, ProcessorMixin)
+    inputs = found(text=[found.image_token], images=[picture(0)], return_tensors="pt")
+    assert len(inputs["image_grid_thw"]) == 1
+
+
 def test_a_folder_that_is_not_there_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="there is no model folder"):
         load_model(tmp_path / "nowhere")
