@@ -1,11 +1,13 @@
 """Fixtures that several folders share."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.commands.demo import make_demo
+from tests.vllm_server import PYTHON, run_vllm
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,12 @@ def demo_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def demo_root(demo_template: Path, tmp_path: Path) -> Path:
     """A demo workspace of its own."""
     return Path(shutil.copytree(demo_template, tmp_path / "workspace"))
+
+
+@pytest.fixture(scope="session")
+def vllm_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real vLLM server with the pocket model."""
+    if not PYTHON.exists():
+        pytest.skip("the server is not installed: make vllm")
+    with run_vllm(tmp_path_factory.mktemp("vllm")) as address:
+        yield address

@@ -121,13 +121,12 @@ class OpenAIEngine:
         else:
             body |= {"top_p": sampling.top_p, **VLLM_SAMPLING}
         texts: list[Written] = []
-        # Some servers know no `n` and write one text each time.
+        # Some servers know no `n` and write one text each time; vLLM wants 1 for the likeliest.
         while lacking := sampling.num_samples - len(texts):
             start = time.perf_counter()
+            drawn = {"n": lacking if sampling.temperature else 1}
             try:
-                answer = self._caller.chat(
-                    body | {"n": lacking, "seed": sampling.seed + len(texts)}
-                )
+                answer = self._caller.chat(body | drawn | {"seed": sampling.seed + len(texts)})
             except RefusedError as refused:
                 return refused
             seconds = (time.perf_counter() - start) / len(answer.choices)

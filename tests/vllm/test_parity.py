@@ -54,8 +54,8 @@ def local() -> TransformersEngine:
 
 
 @pytest.fixture
-def served(server: str) -> OpenAIEngine:
-    return OpenAIEngine(Endpoint("pocket", server))
+def served(vllm_address: str) -> OpenAIEngine:
+    return OpenAIEngine(Endpoint("pocket", vllm_address))
 
 
 def test_both_score_alike(served: OpenAIEngine, local: TransformersEngine) -> None:
@@ -92,7 +92,7 @@ def test_chains_are_drawn_and_read(served: OpenAIEngine) -> None:
 
 
 def test_each_lora_that_is_given_to_the_server_moves_it_as_it_moves_the_model_here(
-    server: str, tmp_path: Path
+    vllm_address: str, tmp_path: Path
 ) -> None:
     from peft import get_peft_model
 
@@ -101,7 +101,7 @@ def test_each_lora_that_is_given_to_the_server_moves_it_as_it_moves_the_model_he
     adapter = make_adapter(read_settings(SFTSettings, SETTINGS, overrides))
     adapted = get_peft_model(loaded.model, adapter)
     requests = draw_requests(96)
-    before = compare_at_once(OpenAIEngine(Endpoint("pocket", server)), requests)
+    before = compare_at_once(OpenAIEngine(Endpoint("pocket", vllm_address)), requests)
     for step in range(2):  # the second of the same name: nothing of the first may be kept
         torch.manual_seed(step)
         for name, weights in adapted.named_parameters():
@@ -110,15 +110,15 @@ def test_each_lora_that_is_given_to_the_server_moves_it_as_it_moves_the_model_he
         folder = tmp_path / f"step-{step}"
         adapted.save_pretrained(folder)
         told = {"lora_name": "moved", "lora_path": str(folder), "load_inplace": True}
-        Caller(Endpoint("pocket", server)).post("load_lora_adapter", told)
-        there = compare_at_once(OpenAIEngine(Endpoint("moved", server)), requests)
+        Caller(Endpoint("pocket", vllm_address)).post("load_lora_adapter", told)
+        there = compare_at_once(OpenAIEngine(Endpoint("moved", vllm_address)), requests)
         here = compare_at_once(TransformersEngine(loaded, "moved"), requests)
         assert float(np.abs(here.z - before.z).max()) > 0.1
         np.testing.assert_allclose(there.lead_ab, here.lead_ab, atol=1e-4, rtol=1e-4)
         before = there
 
 
-def test_images_beyond_two_are_refused(server: str) -> None:
+def test_images_beyond_two_are_refused(vllm_address: str) -> None:
     from creativepair.errors import StateError
 
     [one] = ask(draw_requests(96)[:1], "answer")
@@ -126,16 +126,16 @@ def test_images_beyond_two_are_refused(server: str) -> None:
         **one.prompt[0],
         "content": [*one.prompt[0]["content"], {"type": "image", "text": None}],
     }
-    engine = OpenAIEngine(Endpoint("pocket", server))
+    engine = OpenAIEngine(Endpoint("pocket", vllm_address))
     three = Presentation([more], (*one.images, one.images[0]))  # type: ignore[arg-type]  # on purpose
     with pytest.raises(StateError, match="refuses with 400"):
         engine.score([three])
 
 
-def test_json_is_held_to_a_schema(server: str) -> None:
+def test_json_is_held_to_a_schema(vllm_address: str) -> None:
     from model_assist.creative4u.comparison import FINDINGS
 
-    engine = OpenAIEngine(Endpoint("pocket", server))
+    engine = OpenAIEngine(Endpoint("pocket", vllm_address))
     request = draw_requests(96)[0]
     [[text]] = engine.write([FINDINGS.ask(request, "AB")], Sampling(max_tokens=1_000))
     # The model never learned this form: that it keeps it at all is the server's doing.

@@ -32,9 +32,9 @@ def released(tmp_path: Path) -> Iterator[Studio]:
     studio.store.close()
 
 
-def test_a_server_writes_the_texts(released: Studio, server: str) -> None:
+def test_a_server_writes_the_texts(released: Studio, vllm_address: str) -> None:
     report = train_creative4u(
-        released, release="0.1.0", recipe="grpo", overrides=(*STEPS, f"endpoint={server}")
+        released, release="0.1.0", recipe="grpo", overrides=(*STEPS, f"endpoint={vllm_address}")
     )
     assert report
     assert set(report.losses) == {1, 2, 3}
@@ -45,7 +45,7 @@ def test_a_server_writes_the_texts(released: Studio, server: str) -> None:
 
 
 def test_a_server_of_another_model_is_refused(
-    released: Studio, server: str, tmp_path: Path
+    released: Studio, vllm_address: str, tmp_path: Path
 ) -> None:
     torch = pytest.importorskip("torch")
     from model_assist.creative4u.loading import load_model
@@ -63,6 +63,6 @@ def test_a_server_of_another_model_is_refused(
             released,
             release="0.1.0",
             recipe="grpo",
-            overrides=(*STEPS, f"endpoint={server}", f"base={other}"),
+            overrides=(*STEPS, f"endpoint={vllm_address}", f"base={other}"),
         )
     assert not list(released.workspace.models.glob("*"))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ import pytest
 from model_assist.pretrained import POCKET_FOLDER
 from tests.desk_server import free_port
 
-PYTHON = Path(__file__).parents[2] / ".venv-vllm" / "bin" / "python"
+PYTHON = Path(__file__).parents[1] / ".venv-vllm" / "bin" / "python"
 START_S = 300
 FLAGS = {
     "--served-model-name": "pocket",
@@ -29,16 +30,14 @@ FLAGS = {
 }
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the server, up to and with `/v1`."""
-    if not PYTHON.exists():
-        pytest.skip("the server is not installed: make vllm")
-    port, log = free_port(), tmp_path_factory.mktemp("vllm") / "server.log"
+@contextmanager
+def run_vllm(folder: Path) -> Iterator[str]:
+    """Run the server, its log in a folder, and give its address, up to and with `/v1`."""
+    port, log = free_port(), folder / "server.log"
     words = [word for flag in (FLAGS | {"--port": str(port)}).items() for word in flag]
     environment = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parent / "startup"),
+        "PYTHONPATH": str(Path(__file__).parent / "vllm" / "startup"),
         "HF_HUB_OFFLINE": "1",
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
