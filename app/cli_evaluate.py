@@ -34,6 +34,10 @@ def evaluate_creative4u(
     judge: Annotated[
         str | None, typer.Option(help="openai:MODEL@URL of a model that rates the chains.")
     ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Another model, measured on the same pairs; may be given again."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn by chance.")] = 0,
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a page with plots here.")
@@ -55,6 +59,7 @@ def evaluate_creative4u(
         limit=limit,
         seed=seed,
         judge=judge,
+        against=against or (),
         on_progress=progress("Pairs"),
     )
     result, lines = _to_json(found), _to_lines(found)
@@ -78,6 +83,7 @@ def _to_json(found: "Evaluation") -> dict[str, Any]:
         "items": found.num_items,
         "metrics": asdict(found.model),
         "baselines": {name: asdict(each) for name, each in found.baselines.items()},
+        "leads": {name: asdict(each) for name, each in found.leads.items()},
         "selection": {name: asdict(each) for name, each in found.selection.items()},
         "rationale_score": asdict(found.rated) if found.rated else None,
         "reliability": [asdict(each) for each in found.bins],
@@ -100,6 +106,8 @@ def _to_lines(found: "Evaluation") -> str:
     titles = f"{_COLUMNS[0]:<{width}}  " + "  ".join(f"{title:>22}" for title in _COLUMNS[1:3])
     titles += "  " + "  ".join(f"{title:>9}" for title in _COLUMNS[3:])
     lines = [head, "", titles, *(_row(name, each, width) for name, each in rows)]
+    lines += ["", f"On the same pairs {found.model_version} is more often right, by:"]
+    lines += [f"{name:<{width}}  {_share(each):>24}" for name, each in found.leads.items()]
     if rated := found.rated:
         lines += ["", f"Rationale score by {rated.judge}: {_share(rated.score)}"]
         lines += [f"  {name}: {_share(each)}" for name, each in rated.criteria.items()]

@@ -14,7 +14,7 @@ from app.commands.models import open_endpoint, open_engine
 from app.commands.read_release import read_standing
 from creativepair.chain import Chain
 from creativepair.errors import InputError, StateError
-from creativepair.estimates import Floats
+from creativepair.estimates import Estimate, Floats
 from creativepair.images import decode
 from creativepair.protocol import Protocol
 from exports.configurations import DEFAULT
@@ -44,6 +44,7 @@ from model_assist.creative4u.evaluation import (
     fit_temperature,
     list_bins,
     measure_comparer,
+    measure_lead,
 )
 from model_assist.creative4u.rationale import (
     Rated,
@@ -74,7 +75,8 @@ class Evaluation:
         split: whose pairs were compared.
         fitted_on: the split that the temperature was fitted on; None where it stayed 1, as with
             fewer than `FEWEST_FITTED` pairs.
-        baselines: by name.
+        baselines: by name; other models that were named among them.
+        leads: how much more often the model is right than each baseline.
         selection: by name, the model's too: how often the best image of an item is chosen.
         bins: the reliability diagram of the model.
         confusion: of pairs with a reviewed chain; empty where no chains were written.
@@ -91,6 +93,7 @@ class Evaluation:
     num_items: int
     model: Measured
     baselines: dict[str, Measured]
+    leads: dict[str, Estimate]
     selection: dict[str, Selection]
     bins: list[Bin]
     confusion: Confusion
@@ -132,6 +135,7 @@ def evaluate_creative4u(
     limit: int | None = None,
     seed: int = 0,
     judge: str | None = None,
+    against: Sequence[str] = (),
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Evaluation:
     """Compare the pairs of a split by a model and by baselines.
@@ -141,6 +145,7 @@ def evaluate_creative4u(
         chains: in each order; 0 asks for the answer at once.
         limit: pairs of the split, from its start.
         judge: `openai:MODEL@URL` of a model that rates the chains, which take `chains`.
+        against: other models, which compare the same pairs in the same way.
         seed: of sampled chains, of the order in which a pair is seen once, and of intervals.
 
     Raises:
@@ -158,12 +163,16 @@ def evaluate_creative4u(
         raise InputError("a judge rates chains", hint="Have some written: --chains 4.")
     judging = open_endpoint(judge) if judge else None
     engine = open_engine(studio, model)
+    rivals = [open_engine(studio, name) for name in against]
+    if len({each.model_version for each in (engine, *rivals)}) <= len(rivals):
+        raise InputError("a model is compared with itself", hint="Name each model once.")
     protocol = manifest.lineage.protocol
     sampling = Sampling(num_samples=chains, seed=seed) if chains else None
     told = Told([], [], [], [])
     votes: list[Voted] = []
     ratings: list[Ratings] = []
     by_model, by_evidence = [], []
+    by_rivals: list[list[Compared]] = [[] for _ in rivals]
     features: dict[str, list[Floats]] = {}
     fitted = _fit_baselines(studio, manifest, engine, split)
     for records in _batches(_read(studio, manifest, split), total):
@@ -171,6 +180,8 @@ def evaluate_creative4u(
         by_model.append(_compare(engine, requests, sampling, votes))
         if judging:
             ratings += _rate(judging, requests, votes[-len(requests) :])
+        for rival, said in zip(rivals, by_rivals, strict=True):
+            said.append(_compare(rival, requests, sampling, []))
         by_evidence.append(compare_by_evidence(requests))
         for name, (_, describe) in fitted.items():
             features.setdefault(name, []).append(describe(requests))
@@ -187,7 +198,17 @@ def evaluate_creative4u(
         name: regression.compare(np.concatenate(features[name]))
         for name, (regression, _) in fitted.items()
     }
+    baselines |= {e.model_version: join(s) for e, s in zip(rivals, by_rivals, strict=True)}
+    temperatures = {engine.model_version: temperature} | {
+        rival.model_version: _fit(studio, manifest, rival, split, sampling)[0] for rival in rivals
+    }
     comparers = {engine.model_version: compared, **baselines}
+    measured = {
+        name: measure_comparer(
+            each, better, item, temperature=temperatures.get(name, 1.0), seed=seed
+        )
+        for name, each in comparers.items()
+    }
     return Evaluation(
         model_version=engine.model_version,
         release=release,
@@ -197,14 +218,15 @@ def evaluate_creative4u(
         fitted_on=fitted_on,
         num_pairs=total,
         num_items=len(set(told.item_ids)),
-        model=measure_comparer(compared, better, item, temperature=temperature, seed=seed),
-        baselines={
-            name: measure_comparer(each, better, item, seed=seed)
+        model=measured.pop(engine.model_version),
+        baselines=measured,
+        leads={
+            name: measure_lead(compared, each, better, item, seed=seed)
             for name, each in baselines.items()
         },
         selection={
             name: measure_selection(
-                each.prob_a(temperature if each is compared else 1.0),
+                each.prob_a(temperatures.get(name, 1.0)),
                 better,
                 images,
                 item,

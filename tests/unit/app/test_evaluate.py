@@ -90,6 +90,34 @@ def test_chains_are_counted_and_held_against_reviewed_ones(released: Studio) -> 
         assert counter.total() <= found.num_pairs
 
 
+def test_two_models_are_measured_on_the_same_pairs(
+    released: Studio, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rival(Measuring):
+        model_version = "rival-1"
+
+        def score(self, asked: Sequence[Presentation]) -> NDArray[np.float64]:
+            return -super().score(asked)
+
+    monkeypatch.setattr(
+        evaluate, "open_engine", lambda _studio, name: Rival() if name == "r" else Measuring(0.5)
+    )
+    told = ["evaluate", "creative4u", "--model", "x", "--release", "0.1.0", "--split", "train"]
+    told += ["--workspace", str(released.workspace.root)]
+    found = run(*told, "--against", "r", "--json").json
+    accuracy = found["metrics"]["accuracy"]["value"]
+    assert found["baselines"]["rival-1"]["accuracy"]["value"] == pytest.approx(1 - accuracy)
+    assert found["leads"]["rival-1"]["value"] == pytest.approx(2 * accuracy - 1)
+    assert found["leads"]["evidence drafter"]["value"] == 0
+    assert set(found["leads"]) == set(found["baselines"])
+    assert "rival-1" in found["selection"]
+    lines = run(*told, "--against", "r").out
+    assert "On the same pairs measuring-1 is more often right, by:" in lines
+    refused = run(*told, "--against", "x")
+    assert refused.exit_code == 1
+    assert "compared with itself" in refused.err
+
+
 def test_a_page_and_a_table_say_the_same(released: Studio, tmp_path: Path, run: Run) -> None:
     told = ["evaluate", "creative4u", "--model", "x", "--release", "0.1.0", "--split", "train"]
     where = ["--workspace", released.workspace.root]

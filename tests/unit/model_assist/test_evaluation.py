@@ -13,6 +13,7 @@ from model_assist.creative4u.evaluation import (
     fit_temperature,
     list_bins,
     measure_comparer,
+    measure_lead,
     perfect_band,
 )
 
@@ -56,6 +57,46 @@ def test_four_pairs_are_measured_as_by_hand() -> None:
     assert measured.ece == pytest.approx((1 - prob) / 4)
     assert measured.temperature == 2.0
     assert (measured.seconds_per_pair, measured.tokens_per_pair) == (0.5, 160)
+
+
+def test_a_lead_is_of_the_same_pairs_and_narrower_than_two_accuracies_apart() -> None:
+    odds, better, item = draw()
+    rng = np.random.default_rng(5)
+    # As good as the truth but for one pair in twenty, where it says the opposite.
+    worse = np.where(rng.random(N) < 0.05, -odds, odds)
+    one, other = calibrated(odds), calibrated(worse)
+    lead = measure_lead(one, other, better, item)
+    found = [measure_comparer(each, better, item).accuracy for each in (one, other)]
+    values = [each.value or 0.0 for each in found]
+    assert lead.value == pytest.approx(values[0] - values[1])
+    assert measure_lead(other, one, better, item).value == pytest.approx(-(lead.value or 0))
+    assert lead.low is not None
+    assert lead.high is not None
+    assert 0 < lead.low < (lead.value or 0) < lead.high
+    assert lead.high - lead.low < (found[0].high or 1) - (found[0].low or 0)
+    same = measure_lead(one, one, better, item)
+    assert (same.value, same.low) == (0.0, None)
+
+
+def test_the_interval_of_a_lead_holds_what_is_planted() -> None:
+    ease = np.random.default_rng(1).random(10**6) + np.random.default_rng(2).normal(
+        0, 0.08**0.5, 10**6
+    )
+    truth = float(np.mean(ease > 0.2) - np.mean(ease > 0.4))
+    inside = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        better = rng.random(400) < 0.5
+        # Whole items are easy or hard, for both alike.
+        easy = np.repeat(rng.random(100), 4) + rng.normal(0, 0.2, 400)
+        sign = np.where(better, 1.0, -1.0)
+        leads = [sign * np.where(easy + rng.normal(0, 0.2, 400) > bar, 1, -1) for bar in (0.2, 0.4)]
+        lead = measure_lead(calibrated(leads[0]), calibrated(leads[1]), better, np.arange(400) // 4)
+        assert lead.low is not None
+        assert lead.high is not None
+        inside += lead.low <= truth <= lead.high
+    # 95 of 100 have a standard deviation of 2.2.
+    assert inside >= 89
 
 
 def test_a_lean_to_one_side_costs_single_orders_and_not_both_together() -> None:
