@@ -12,7 +12,8 @@ the winners are wrong: mostly those of near equals, and all pairs of an unlucky 
 
 Accuracy is of both orders together, on drawn ads that nothing learned from, against planted CTRs,
 for pairs with a gap of 20 % or more. The break-even is the least accuracy of annotators whose
-labels teach as much as those that nobody reviewed, on straight lines between what was measured.
+labels teach as much as those that nobody reviewed, on straight lines between what was measured: of
+the mean curve, and in brackets of each seed's own.
 """
 
 import argparse
@@ -105,22 +106,16 @@ def main() -> None:
     pairs = draw_pairs(options.pairs, MEASURED_SEED)
     found = np.array(measure(options, pairs))
     means = found.mean(axis=0)
-    by_clicks = float(means[-1])
     print(f"\n| wrong labels | accuracy, {options.seeds} seeds | each |\n|---|---|---|")
     names = [f"{wrong:.0%} by chance" for wrong in WRONG] + [f"{UNREVIEWED:.0%} as clicks are"]
     for name, mean, each in zip(names, means, found.T, strict=True):
         print(f"| {name} | {mean:.3f} | {', '.join(f'{value:.3f}' for value in each)} |")
 
-    def taught(wrong: Floats) -> Floats:
-        values: Floats = np.interp(wrong, WRONG, means[:-1])
-        return values
-
     accuracies = np.array(ACCURACIES)
     one, three = 1 - accuracies, 1 - follow_most(accuracies)
-    by_chance = float(taught(np.array([UNREVIEWED]))[0])
     print("\n| annotators' accuracy | one: wrong | accuracy | three: wrong | accuracy |")
     print("|---|---|---|---|---|")
-    for row in zip(accuracies, one, taught(one), three, taught(three), strict=True):
+    for row in zip(accuracies, one, teach(means, one), three, teach(means, three), strict=True):
         accuracy, wrong_one, by_one, wrong_three, by_three = row
         print(
             f"| {accuracy:.2f} | {wrong_one:.1%} | {by_one:.3f} | {wrong_three:.1%} | "
@@ -128,12 +123,14 @@ def main() -> None:
         )
     print("\n| labels that nobody reviewed | accuracy | break-even of one | of three |")
     print("|---|---|---|---|")
-    for name, value in (("wrong by chance", by_chance), ("wrong as clicks are", by_clicks)):
-        evens = (
-            find_even(lambda a: 1 - a, taught, value),
-            find_even(lambda a: 1 - follow_most(a), taught, value),
-        )
-        print(f"| {name} | {value:.3f} | {evens[0]:.2f} | {evens[1]:.2f} |")
+    at_chance = WRONG.index(UNREVIEWED)
+    for name, column in (("wrong by chance", at_chance), ("wrong as clicks are", -1)):
+        evens = [find_evens(each, each[column]) for each in (means, *found)]
+        cells = [
+            f"{together:.2f} ({', '.join(f'{each:.2f}' for each in apart)})"
+            for together, *apart in zip(*evens, strict=True)
+        ]
+        print(f"| {name} | {means[column]:.3f} | {' | '.join(cells)} |")
 
 
 def measure(options: argparse.Namespace, pairs: Pairs) -> list[list[float]]:
@@ -181,14 +178,21 @@ def follow_most(accuracy: Floats) -> Floats:
     return accuracy**3 + 3 * accuracy**2 * (1 - accuracy)
 
 
-def find_even(
-    wrong_of: Callable[[Floats], Floats], taught: Callable[[Floats], Floats], unreviewed: float
-) -> float:
-    """Return the least accuracy of annotators whose labels teach as much as unreviewed ones."""
+def teach(accuracies: Floats, wrong: Floats) -> Floats:
+    """Return what labels teach of which so many are wrong, from one row of what was measured."""
+    values: Floats = np.interp(wrong, WRONG, accuracies[: len(WRONG)])
+    return values
+
+
+def find_evens(accuracies: Floats, unreviewed: float) -> tuple[float, float]:
+    """Return the least accuracy, of one annotator and of three, that teaches as much."""
     grid = np.linspace(0.5, 1.0, 501)
-    enough = taught(np.clip(wrong_of(grid), 0, WRONG[-1])) >= unreviewed
-    below = np.flatnonzero(~enough)
-    return float(grid[min(below.max() + 1, len(grid) - 1)]) if len(below) else float(grid[0])
+    evens = []
+    for wrong in (1 - grid, 1 - follow_most(grid)):
+        enough = teach(accuracies, np.clip(wrong, 0, WRONG[-1])) >= unreviewed
+        below = np.flatnonzero(~enough)
+        evens.append(float(grid[min(below.max() + 1, len(grid) - 1)]) if len(below) else grid[0])
+    return evens[0], evens[1]
 
 
 if __name__ == "__main__":
