@@ -21,7 +21,11 @@ _COLUMNS = ("comparer", "accuracy", "both orders", "one order", "flips", "NLL", 
 @evaluate_cli.command("creative4u")
 def evaluate_creative4u(
     model: Annotated[
-        str, typer.Option(help="pocket, a version such as creative4u-1, or vllm:VERSION@URL.")
+        str,
+        typer.Option(
+            help="pocket, a version such as creative4u-1, vllm:VERSION@URL or, with --chains, "
+            "openai:MODEL@URL."
+        ),
     ],
     release: Annotated[str, typer.Option(help="Version of the release.")],
     split: Annotated[

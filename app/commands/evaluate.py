@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.bootstrap import Studio
-from app.commands.models import open_endpoint, open_engine
+from app.commands.models import is_general, open_endpoint, open_engine
 from app.commands.read_release import read_standing
 from creativepair.chain import Chain
 from creativepair.errors import InputError, StateError
@@ -30,7 +30,10 @@ from model_assist.creative4u.baselines import (
     read_states,
 )
 from model_assist.creative4u.comparison import (
+    FINDINGS,
+    SERIALISED,
     Compared,
+    Form,
     Voted,
     compare_at_once,
     compare_by_chains,
@@ -125,6 +128,31 @@ class Told:
         return np.unique(self.pictures, return_inverse=True)[1].reshape(-1, 2).astype(np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class Comparer:
+    """A model, asked at once, or for chains where `sampling` says how they are drawn."""
+
+    engine: Engine
+    form: Form = SERIALISED
+    sampling: Sampling | None = None
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return self.engine.model_version
+
+    def compare(
+        self, requests: Sequence[DraftRequest], votes: list[Voted] | None = None
+    ) -> Compared:
+        """Compare pairs; what chains say is added to the votes."""
+        if self.sampling is None:
+            return compare_at_once(self.engine, requests)
+        voted = compare_by_chains(self.engine, requests, self.sampling, self.form)
+        if votes is not None:
+            votes += voted
+        return gather_votes(voted)
+
+
 def evaluate_creative4u(
     studio: Studio,
     *,
@@ -141,7 +169,7 @@ def evaluate_creative4u(
     """Compare the pairs of a split by a model and by baselines.
 
     Args:
-        model: as `open_engine` takes them.
+        model: as `open_engine` takes them, or, with chains, `openai:MODEL@URL`.
         chains: in each order; 0 asks for the answer at once.
         limit: pairs of the split, from its start.
         judge: `openai:MODEL@URL` of a model that rates the chains, which take `chains`.
@@ -162,33 +190,32 @@ def evaluate_creative4u(
     if judge and not chains:
         raise InputError("a judge rates chains", hint="Have some written: --chains 4.")
     judging = open_endpoint(judge) if judge else None
-    engine = open_engine(studio, model)
-    rivals = [open_engine(studio, name) for name in against]
-    if len({each.model_version for each in (engine, *rivals)}) <= len(rivals):
+    sampling = Sampling(num_samples=chains, seed=seed) if chains else None
+    own, *rivals = (_open_comparer(studio, name, sampling) for name in (model, *against))
+    if len({each.name for each in (own, *rivals)}) <= len(rivals):
         raise InputError("a model is compared with itself", hint="Name each model once.")
     protocol = manifest.lineage.protocol
-    sampling = Sampling(num_samples=chains, seed=seed) if chains else None
     told = Told([], [], [], [])
     votes: list[Voted] = []
     ratings: list[Ratings] = []
     by_model, by_evidence = [], []
     by_rivals: list[list[Compared]] = [[] for _ in rivals]
     features: dict[str, list[Floats]] = {}
-    fitted = _fit_baselines(studio, manifest, engine, split)
+    fitted = _fit_baselines(studio, manifest, own.engine, split)
     for records in _batches(_read(studio, manifest, split), total):
         requests = _note(records, protocol, told)
-        by_model.append(_compare(engine, requests, sampling, votes))
+        by_model.append(own.compare(requests, votes))
         if judging:
             ratings += _rate(judging, requests, votes[-len(requests) :])
         for rival, said in zip(rivals, by_rivals, strict=True):
-            said.append(_compare(rival, requests, sampling, []))
+            said.append(rival.compare(requests))
         by_evidence.append(compare_by_evidence(requests))
         for name, (_, describe) in fitted.items():
             features.setdefault(name, []).append(describe(requests))
         on_progress(len(told.labels), total)
     better, item, images = told.better, told.item, told.images
     compared = join(by_model)
-    temperature, fitted_on = _fit(studio, manifest, engine, split, sampling)
+    temperature, fitted_on = _fit(studio, manifest, own, split)
     baselines = {
         "always the first": name_first(total),
         "guess": guess(total, seed=seed),
@@ -198,11 +225,10 @@ def evaluate_creative4u(
         name: regression.compare(np.concatenate(features[name]))
         for name, (regression, _) in fitted.items()
     }
-    baselines |= {e.model_version: join(s) for e, s in zip(rivals, by_rivals, strict=True)}
-    temperatures = {engine.model_version: temperature} | {
-        rival.model_version: _fit(studio, manifest, rival, split, sampling)[0] for rival in rivals
-    }
-    comparers = {engine.model_version: compared, **baselines}
+    baselines |= {each.name: join(s) for each, s in zip(rivals, by_rivals, strict=True)}
+    temperatures = {each.name: _fit(studio, manifest, each, split)[0] for each in rivals}
+    temperatures[own.name] = temperature
+    comparers = {own.name: compared, **baselines}
     measured = {
         name: measure_comparer(
             each, better, item, temperature=temperatures.get(name, 1.0), seed=seed
@@ -210,7 +236,7 @@ def evaluate_creative4u(
         for name, each in comparers.items()
     }
     return Evaluation(
-        model_version=engine.model_version,
+        model_version=own.name,
         release=release,
         digest=manifest.digest,
         split=split,
@@ -218,7 +244,7 @@ def evaluate_creative4u(
         fitted_on=fitted_on,
         num_pairs=total,
         num_items=len(set(told.item_ids)),
-        model=measured.pop(engine.model_version),
+        model=measured.pop(own.name),
         baselines=measured,
         leads={
             name: measure_lead(compared, each, better, item, seed=seed)
@@ -279,14 +305,12 @@ def _ask(record: Record, protocol: Protocol) -> DraftRequest:
     )
 
 
-def _compare(
-    engine: Engine, requests: list[DraftRequest], sampling: Sampling | None, votes: list[Voted]
-) -> Compared:
+def _open_comparer(studio: Studio, name: str, sampling: Sampling | None) -> Comparer:
+    if not is_general(name):
+        return Comparer(open_engine(studio, name), sampling=sampling)
     if sampling is None:
-        return compare_at_once(engine, requests)
-    voted = compare_by_chains(engine, requests, sampling)
-    votes += voted
-    return gather_votes(voted)
+        raise InputError(f"{name} answers with chains alone", hint="Have some written: --chains 4.")
+    return Comparer(open_endpoint(name), FINDINGS, sampling)
 
 
 def _rate(judge: Engine, requests: Sequence[DraftRequest], votes: Sequence[Voted]) -> list[Ratings]:
@@ -297,31 +321,28 @@ def _rate(judge: Engine, requests: Sequence[DraftRequest], votes: Sequence[Voted
 
 
 def _fit(
-    studio: Studio, manifest: Manifest, engine: Engine, split: Split, sampling: Sampling | None
+    studio: Studio, manifest: Manifest, comparer: Comparer, split: Split
 ) -> tuple[float, Split | None]:
     """Fit the temperature on pairs that are not measured."""
     fitted_on: Split = "validation"
     if split == fitted_on or manifest.counts.splits.get(fitted_on, 0) < FEWEST_FITTED:
         return 1.0, None
-    compared, told = compare_split(
-        studio, manifest, engine, fitted_on, limit=_MOST_FITTED, sampling=sampling
-    )
+    compared, told = compare_split(studio, manifest, comparer, fitted_on, limit=_MOST_FITTED)
     return fit_temperature(compared.z, told.better), fitted_on
 
 
 def compare_split(
     studio: Studio,
     manifest: Manifest,
-    engine: Engine,
+    comparer: Comparer,
     split: Split,
     *,
     limit: int,
-    sampling: Sampling | None = None,
 ) -> tuple[Compared, Told]:
     """Compare the pairs of a split by a model, and return what the release says of them."""
     told = Told([], [], [], [])
     compared = [
-        _compare(engine, _note(records, manifest.lineage.protocol, told), sampling, [])
+        comparer.compare(_note(records, manifest.lineage.protocol, told))
         for records in _batches(_read(studio, manifest, split), limit)
     ]
     return join(compared), told

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from app.bootstrap import Studio
-from app.commands.evaluate import compare_split
+from app.commands.evaluate import Comparer, compare_split
 from app.commands.models import explain_missing
 from app.commands.read_release import read_standing
 from creativepair.errors import InputError, StateError
@@ -112,7 +112,9 @@ def train_creative4u(
         engine = TransformersEngine(load_model(out, dtype=settings.precision), "in training")
     metrics = {"rows": float(trained.num_rows), **trained.metrics}
     if manifest.counts.splits.get("validation"):
-        compared, told = compare_split(studio, manifest, engine, "validation", limit=_MOST_MEASURED)
+        compared, told = compare_split(
+            studio, manifest, Comparer(engine), "validation", limit=_MOST_MEASURED
+        )
         measured = measure_comparer(compared, told.better, told.item)
         if len(told.better) >= FEWEST_FITTED:
             metrics["temperature"] = fit_temperature(compared.z, told.better)

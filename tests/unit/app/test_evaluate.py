@@ -12,7 +12,7 @@ from scipy.special import logit
 
 from app.bootstrap import Studio, open_studio
 from app.commands import evaluate
-from app.commands.evaluate import compare_split, evaluate_creative4u
+from app.commands.evaluate import Comparer, compare_split, evaluate_creative4u
 from creativepair.chain import Chain, Finding
 from creativepair.errors import InputError, StateError
 from creativepair.protocol import Verdict, load_protocol
@@ -118,6 +118,43 @@ def test_two_models_are_measured_on_the_same_pairs(
     assert "compared with itself" in refused.err
 
 
+class General(Measuring):
+    """A general model: says in JSON what the evidence drafter says."""
+
+    model_version = "openai:general"
+
+    def write(self, asked: Sequence[Presentation], sampling: Sampling) -> list[list[Written]]:
+        assert all(each.schema for each in asked)
+        return [[self._say(each)] * sampling.num_samples for each in asked]
+
+    def _say(self, asked: Presentation) -> Written:
+        protocol = load_protocol()
+        better = "1" if self._draft(asked)[0] > 0.5 else "2"
+        said = {
+            question.id: {
+                "verdict": better if question.id == protocol.answer else question.verdicts[-1],
+                "reason": "",
+            }
+            for question in protocol.questions
+        }
+        return Written(json.dumps(said), 9, is_finished=True, seconds=0.1)
+
+
+def test_a_general_model_is_measured_by_its_chains(
+    released: Studio, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "open_endpoint", lambda _name: General())
+    told = ["evaluate", "creative4u", "--model", "x", "--release", "0.1.0", "--split", "train"]
+    told += ["--workspace", str(released.workspace.root), "--against", "openai:general@http://x/v1"]
+    found = run(*told, "--chains", "2", "--json").json
+    general = found["baselines"]["openai:general"]
+    assert general["unread"]["value"] == 0
+    assert general["accuracy"] == found["baselines"]["evidence drafter"]["accuracy"]
+    refused = run(*told)
+    assert refused.exit_code == 1
+    assert "answers with chains alone" in refused.err
+
+
 def test_a_page_and_a_table_say_the_same(released: Studio, tmp_path: Path, run: Run) -> None:
     told = ["evaluate", "creative4u", "--model", "x", "--release", "0.1.0", "--split", "train"]
     where = ["--workspace", released.workspace.root]
@@ -220,7 +257,7 @@ def test_the_temperature_is_fitted_on_pairs_that_are_not_measured(
     monkeypatch.setattr(evaluate, "_read", note)
     monkeypatch.setattr(evaluate, "read_standing", lambda _studio, _version: whole)
     monkeypatch.setattr(evaluate, "FEWEST_FITTED", num)
-    compared, told = compare_split(released, whole, Measuring(), "train", limit=num)
+    compared, told = compare_split(released, whole, Comparer(Measuring()), "train", limit=num)
     wanted = fit_temperature(compared.z, told.better)
     assert abs(wanted - 1) > 0.05
     asked.clear()
