@@ -4,6 +4,7 @@ import base64
 import io
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -142,6 +143,7 @@ class Caller:
         self._wait = wait
         headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
         self._client = httpx.Client(headers=headers, timeout=endpoint.timeout_s)
+        weakref.finalize(self, self._client.close)  # engines come and go, and close nothing
 
     def close(self) -> None:
         """End the connections to the server."""

@@ -1,6 +1,7 @@
 """The engine of OpenAI's API, against a server on the wire that says what a test wants."""
 
 import base64
+import gc
 import io
 import json
 import threading
@@ -287,6 +288,16 @@ def test_what_a_server_leaves_open_is_read_as_nothing(server: Server) -> None:
     server.reply = lambda body: (200, said)
     [[written]] = engine_of(server).write([present(PAIR, "AB", "chain")], Sampling())
     assert (written.text, written.tokens) == ("hello", 0)
+
+
+def test_the_connections_of_an_engine_end_with_it(server: Server) -> None:
+    engine = engine_of(server)
+    engine.write([present(PAIR, "AB", "chain")], Sampling())
+    client = engine._caller._client
+    assert not client.is_closed
+    del engine
+    gc.collect()
+    assert client.is_closed
 
 
 def test_requests_go_out_side_by_side(server: Server) -> None:
