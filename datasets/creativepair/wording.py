@@ -11,8 +11,9 @@ from typing import Literal
 
 Identity = Literal["A", "B"]
 
-# `<|image_pad|>`, `</think>`, `<b>`, and what is cut off of one; "< 5 l" and "<5" are none.
-_TAG = re.compile(r"<(?:[|\uff5c/]|(?=[^\W\d]))[^\s<>]*>?")
+# Special tokens of the models that are trained here, cut off or whole, and tags of what they write.
+# Other tags, `<b>`, are words to them.
+_TAG = re.compile(r"<(?:[|\uff5c][^\s<>]*>?|/?(?:think|answer|tool_call|tool_response)>)")
 
 _REFERENCE = re.compile(r"\{([AB])\}")
 # These nouns name a creative as a whole; the loose ones may lie within it ("the right side of the
@@ -115,11 +116,11 @@ def positional_words(text: str) -> tuple[str, ...]:
 
 
 def find_tags(text: str) -> tuple[str, ...]:
-    """List what a model could read as a tag or a special token, in reading order.
+    """List what a model reads as a special token or a tag of its own, each once, in reading order.
 
     No rationale may hold one: it would end a text that is learned from, or stand for an image.
     """
-    return tuple(_TAG.findall(text)) if "<" in text else ()
+    return tuple(dict.fromkeys(_TAG.findall(text))) if "<" in text else ()
 
 
 def named_identities(text: str) -> tuple[str, ...]:

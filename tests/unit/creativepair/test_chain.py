@@ -272,7 +272,7 @@ def test_what_the_form_cannot_carry_is_refused_at_rendering(rationale: str) -> N
             render_chain(chain, PROTOCOL, order)
 
 
-@pytest.mark.parametrize("rationale", ["{A}'s price", "({A})", "“{B}”,", "{A}/{B}", "no < b tag"])
+@pytest.mark.parametrize("rationale", ["{A}'s price", "({A})", "“{B}”,", "{A}/{B}", "no</b>tag"])
 def test_references_beside_punctuation_are_carried(rationale: str) -> None:
     chain = with_finding("layout", rationale=rationale)
     assert parse_chain(render_chain(chain, PROTOCOL, "BA"), PROTOCOL, "BA") == chain

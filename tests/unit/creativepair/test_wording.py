@@ -176,11 +176,12 @@ def test_directions_protect_their_words_from_conversion() -> None:
 @pytest.mark.parametrize(
     ("rationale", "tags"),
     [
-        ("{A} says <b>sale</b>", ("<b>", "</b>")),
-        ("a <|image_pad|><|im_end|> sign", ("<|image_pad|>", "<|im_end|>")),
+        ("{A} says </think> and <answer>", ("</think>", "<answer>")),
+        ("a <|image_pad|><|im_end|><|im_end|> sign", ("<|image_pad|>", "<|im_end|>")),
         ("cut off <|im_end", ("<|im_end",)),
         ("<\uff5cbegin\uff5c>", ("<\uff5cbegin\uff5c>",)),
         ("{A} says <5 EUR, {B} < 3 > 2 and a <- b", ()),
+        ("{A} says <b>sale</b>, {B} <i>new</i> and <thinking>", ()),
     ],
 )
 def test_what_models_read_as_a_tag_is_found(rationale: str, tags: tuple[str, ...]) -> None:
