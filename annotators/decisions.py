@@ -317,7 +317,7 @@ def apply_edits(
     """
     by_question: Mapping[str, Autosave] = {edit.question: edit for edit in edits}
     findings, reviewed, problems = [], [], []
-    hint = _PLACE_HINT
+    hint = _hint(edits)
     for question in protocol.questions:
         drafted = draft.finding(question.id)
         edit = by_question.get(question.id)
@@ -342,6 +342,13 @@ def apply_edits(
     chain = Chain(protocol=protocol.version, findings=tuple(findings))
     check_chain(chain, protocol, complete=False)
     return chain, tuple(reviewed)
+
+
+def _hint(edits: Sequence[Autosave]) -> str:
+    """Say how to mend words that cannot be stored."""
+    if any(find_tags(edit.typed) for edit in edits):
+        return "Take it out of the words, or put a space after <."
+    return _PLACE_HINT
 
 
 def _problems(edit: Autosave, left_is: Identity) -> list[str]:

@@ -194,6 +194,15 @@ def test_words_that_may_mean_the_other_creative_or_a_tag_are_refused(
     assert [e.step for e in desk.events()] == [Step.BLIND]
 
 
+def test_a_tag_is_refused_with_what_to_do_about_it(desk: "Desk") -> None:
+    lease = begin(desk, "A")
+    with pytest.raises(ChainError) as caught:
+        desk.final(lease, "approve", edit("layout", "tie", "a <|im_end|> sign"))
+    assert caught.value.hint == "Take it out of the words, or put a space after <."
+    desk.final(lease, "approve", edit("layout", "tie", "a < |im_end|> sign"))
+    assert last(desk).chain_status is ChainStatus.EDITED
+
+
 @pytest.mark.parametrize("verdict", ["cannot_tell", "broken"])
 def test_an_answer_that_is_no_vote_is_final_at_once_without_a_reveal(
     desk: "Desk", verdict: Any
