@@ -14,7 +14,7 @@ from model_assist.creative4u.processor import UNREADABLE, load_processor
 from model_assist.registry import is_unsafe
 
 ARCHITECTURES = ("qwen2_5_vl", "qwen3_vl")
-_IMAGES = 2
+NUM_IMAGES = 2
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 ANSWER_TAG = "<answer>"
 DIGITS = ("1", "2")
@@ -89,9 +89,9 @@ def _check_processor(folder: Path, processor: ProcessorMixin) -> None:
             hint="Copy chat_template.jinja or tokenizer_config.json of its base beside it.",
         ) from error
     known = processor.tokenizer.get_vocab()
-    if token not in known or found.count(known[token]) != _IMAGES:
+    if token not in known or found.count(known[token]) != NUM_IMAGES:
         raise InputError(
-            f"{folder}: its tokenizer and chat template do not show {_IMAGES} images as {token}",
+            f"{folder}: its tokenizer and chat template do not show {NUM_IMAGES} images as {token}",
             hint="Copy the tokenizer and the chat template of its base beside it.",
         )
 

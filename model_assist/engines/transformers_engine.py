@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from transformers import BatchFeature
 
 from creativepair.errors import InputError
-from model_assist.creative4u.loading import ANSWER_TAG, Loaded
+from model_assist.creative4u.loading import ANSWER_TAG, NUM_IMAGES, Loaded
 from model_assist.engines.engine import Presentation, Sampling, Written
-
-_IMAGES = 2
 
 
 class TransformersEngine:
@@ -160,10 +158,10 @@ class TransformersEngine:
     def _check_images(self, texts: Sequence[str]) -> None:
         token = self._loaded.processor.image_token
         for number, text in enumerate(texts):
-            if text.count(token) != _IMAGES:
+            if text.count(token) != NUM_IMAGES:
                 raise InputError(
                     f"prompt {number} of the batch has {text.count(token)} image tokens, not "
-                    f"{_IMAGES}",
+                    f"{NUM_IMAGES}",
                     hint="A prompt shows two images, and its texts hold no image token.",
                 )
 

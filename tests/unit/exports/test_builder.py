@@ -274,8 +274,15 @@ def test_without_judgements_the_next_step_is_to_review(studio: "Studio") -> None
     assert list_releases(studio.workspace) == []
 
 
-def test_positional_words_refuse_the_release_and_name_the_pairs(
-    studio: "Studio", chain_for: MakeChain
+@pytest.mark.parametrize(
+    ("words", "said", "named"),
+    [
+        ("the left image shows", "25 pairs have rationales that name a creative", "left image"),
+        ("{A} shows a <|image_pad|>", "25 pairs have rationales that hold what", "<|image_pad|>"),
+    ],
+)
+def test_words_that_no_rationale_may_hold_refuse_the_release_and_name_the_pairs(
+    studio: "Studio", chain_for: MakeChain, words: str, said: str, named: str
 ) -> None:
     for number in range(25):
         pair = studio.add_pair(number)
@@ -286,32 +293,14 @@ def test_positional_words_refuse_the_release_and_name_the_pairs(
     with studio.store.write() as connection:
         connection.execute(
             text("UPDATE judgement_events SET chain = replace(chain, '{A} shows', :words)"),
-            {"words": "the left image shows"},
+            {"words": words},
         )
-    with pytest.raises(StateError, match="25 pairs have rationales that name a creative") as raised:
+    with pytest.raises(StateError, match=said) as raised:
         build_release(studio.workspace, studio.store, "1.0.0")
     ids = sorted(pair.pair_id for pair in studio.pairs)
     assert all(pair_id in raised.value.message for pair_id in ids[:20])
     assert ids[20] not in raised.value.message
-    assert "left image" in raised.value.message
-    assert list(studio.workspace.releases.iterdir()) == []
-
-
-def test_a_tag_in_a_rationale_refuses_the_release_and_names_the_pair(
-    studio: "Studio", chain_for: MakeChain
-) -> None:
-    pair = studio.add_pair(0)
-    studio.save_build()
-    studio.judge(pair, "A", chain=chain_for("A"), status=ChainStatus.APPROVED)
-    with studio.store.write() as connection:
-        connection.execute(
-            text("UPDATE judgement_events SET chain = replace(chain, '{A} shows', :words)"),
-            {"words": "{A} shows a <|image_pad|>"},
-        )
-    with pytest.raises(StateError, match="1 pair has rationales that hold what models") as raised:
-        build_release(studio.workspace, studio.store, "1.0.0")
-    assert pair.pair_id in raised.value.message
-    assert "<|image_pad|>" in raised.value.message
+    assert named in raised.value.message
     assert list(studio.workspace.releases.iterdir()) == []
 
 
